@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MN_CORE_DTYPE_H
+#define MN_CORE_DTYPE_H
+
+#include <monarch/types.h>
+
+/* Scalar conversions; narrowing rounds to nearest even, overflow becomes infinity. */
+float mn_f16_to_f32(uint16_t half);
+uint16_t mn_f32_to_f16(float value);
+float mn_bf16_to_f32(uint16_t brain);
+uint16_t mn_f32_to_bf16(float value);
+
+/* Element `index` of an array of `dtype` at `base`. */
+float mn_load(monarch_dtype dtype, const void *base, int64_t index);
+void mn_store(monarch_dtype dtype, void *base, int64_t index, float value);
+
+#endif
