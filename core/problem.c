@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/problem.h"
+#include <monarch/problem.h>
 
 #include <inttypes.h>
 #include <math.h>
 
+#include "core/abi.h"
 #include "core/error.h"
 #include "core/layout.h"
 
@@ -12,29 +13,6 @@ static const int64_t SIZE_LIMIT = INT64_C(1) << 40;
 
 /* A single feature vector longer than this is a mistake, and int32 holds it. */
 static const int64_t FEATURE_LIMIT = INT64_C(1) << 24;
-
-monarch_status mn_copy_struct(const char *name, const void *source, void *destination,
-                              uint32_t known, uint32_t least, monarch_error *error)
-{
-    uint32_t given;
-    memcpy(&given, source, sizeof given); /* every structure starts with struct_size */
-    if (given < least)
-        return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
-                       "%s.struct_size is %" PRIu32 "; it must be sizeof(%s) = %" PRIu32
-                       ": use the *_default function",
-                       name, given, name, known);
-    const unsigned char *bytes = source;
-    for (uint32_t i = known; i < given; i++)
-        if (bytes[i] != 0)
-            return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
-                           "%s.struct_size is %" PRIu32 " and byte %" PRIu32
-                           " is not 0; this library knows %" PRIu32 " bytes of it",
-                           name, given, i, known);
-    memset(destination, 0, known);
-    memcpy(destination, source, given < known ? given : known);
-    memcpy(destination, &known, sizeof known);
-    return MONARCH_OK;
-}
 
 static monarch_status check_range(const char *field, int64_t value, int64_t least, int64_t limit,
                                   monarch_error *error)

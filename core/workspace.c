@@ -65,7 +65,7 @@ static uint64_t lowest_offset(const mn_workspace *workspace, const mn_booking *b
 void mn_workspace_pack(mn_workspace *workspace)
 {
     /* Largest first: small pieces then fill the holes that large ones leave. */
-    bool placed[1024] = {false};
+    bool placed[MN_WORKSPACE_MAX] = {false};
     workspace->size = 0;
     for (uint32_t n = 0; n < workspace->count; n++) {
         uint32_t largest = workspace->count;

@@ -2,7 +2,7 @@
 #ifndef MN_CORE_WORKSPACE_H
 #define MN_CORE_WORKSPACE_H
 
-#include <monarch/device.h>
+#include <monarch/plan.h>
 
 /*
  * The workspace ledger. At plan time every piece of scratch memory is booked with the steps during
@@ -12,6 +12,7 @@
 
 enum {
     MN_WORKSPACE_ALIGNMENT = 256,
+    MN_WORKSPACE_MAX = 8 * MONARCH_MAX_STEPS, /* three slots and one run a stage, two stages a step */
 #ifdef NDEBUG
     MN_WORKSPACE_RED_ZONE = 0
 #else

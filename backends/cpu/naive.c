@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <string.h>
+
+#include "backends/cpu/variants.h"
+#include "core/dtype.h"
+
+/*
+ * The program in plain loops, one score at a time, as core/step.h describes it. It is here to be
+ * read and to be compared with; nothing in it is fast.
+ */
+
+/* One score matrix of one step. */
+typedef struct group {
+    const mn_cpu_exec *exec;
+    const mn_step *step;
+    int64_t batch, head, index;
+    float *scores;  /* [columns], scratch of this thread */
+    float *weights; /* [columns], likewise: column sums in LEFT */
+} group;
+
+static float load(const group *g, const mn_operand *operand, int64_t x, int64_t feature)
+{
+    const char *row = mn_cpu_at(g->exec, operand, g->batch, g->head, g->index, x);
+    return mn_load(operand->dtype, row, feature * operand->feature);
+}
+
+static void store(const group *g, const mn_operand *operand, int64_t x, int64_t feature,
+                  float value)
+{
+    char *row = mn_cpu_at(g->exec, operand, g->batch, g->head, g->index, x);
+    mn_store(operand->dtype, row, feature * operand->feature, value);
+}
+
+/* Whether token `x` of this group (a key in RIGHT, a query in LEFT) is there and not masked. */
+static bool is_present(const group *g, int64_t x)
+{
+    bool left = mn_step_is_left(g->step);
+    return mn_cpu_is_present(g->exec, g->batch, left ? x : g->index, left ? g->index : x);
+}
+
+/* Whether the row's query counts: always, except for absent tokens in the first RIGHT. */
+static bool row_counts(const group *g, int64_t row)
+{
+    return !g->step->first || mn_cpu_is_present(g->exec, g->batch, g->index, row);
+}
+
+static float score(const group *g, int64_t row, int64_t column)
+{
+    const mn_step *step = g->step;
+    float bias = step->bias.width > 0 ? load(g, &step->bias, column, 0) : 0.0f;
+    float dot = 0.0f;
+    if (mn_step_is_left(step) ? bias == INFINITY : !is_present(g, column))
+        return -INFINITY;
+    for (int64_t f = 0; f < step->depth && row_counts(g, row); f++)
+        dot += load(g, &step->queries, row, f) * load(g, &step->keys, column, f);
+    return step->scale * dot - bias;
+}
+
+/*
+ * Turns g->scores into the softmax over the columns of one row. Returns sum p log p, or +inf when
+ * every column is absent; then all weights are 0.
+ */
+static float softmax(const group *g, int64_t row)
+{
+    int64_t columns = g->step->columns;
+    float largest = -INFINITY, sum = 0.0f, entropy = 0.0f;
+    for (int64_t c = 0; c < columns; c++) {
+        g->scores[c] = score(g, row, c);
+        if (g->scores[c] > largest)
+            largest = g->scores[c];
+    }
+    for (int64_t c = 0; c < columns; c++) {
+        float shifted = g->scores[c] - largest;
+        g->scores[c] = g->scores[c] == -INFINITY ? 0.0f : expf(shifted);
+        sum += g->scores[c];
+        if (g->scores[c] > 0.0f)
+            entropy += g->scores[c] * shifted;
+    }
+    if (sum == 0.0f)
+        return INFINITY;
+    for (int64_t c = 0; c < columns; c++)
+        g->scores[c] /= sum;
+    return entropy / sum - logf(sum);
+}
+
+/* out[row] = sum over columns of weight times row of `values`; weight 0 never touches a value. */
+static void weighted_sum(const group *g, int64_t row, const mn_operand *values,
+                         const mn_operand *out)
+{
+    for (int64_t f = 0; f < out->width; f++) {
+        float sum = 0.0f;
+        for (int64_t c = 0; c < g->step->columns; c++)
+            if (g->scores[c] != 0.0f)
+                sum += g->scores[c] * load(g, values, c, f);
+        store(g, out, row, f, sum);
+    }
+}
+
+static void run_right(const group *g)
+{
+    const mn_step *step = g->step;
+    for (int64_t row = 0; row < step->rows; row++) {
+        float entropy = softmax(g, row);
+        store(g, &step->weight, row, 0, entropy);
+        weighted_sum(g, row, &step->keys, &step->mean);
+        weighted_sum(g, row, &step->values, &step->result);
+    }
+}
+
+static void run_left(const group *g)
+{
+    const mn_step *step = g->step;
+    for (int64_t c = 0; c < step->columns; c++) {
+        g->weights[c] = 0.0f;
+        for (int64_t f = 0; f < step->mean.width; f++)
+            store(g, &step->mean, c, f, 0.0f);
+    }
+    for (int64_t row = 0; row < step->rows; row++) {
+        if (!is_present(g, row))
+            continue;
+        softmax(g, row);
+        for (int64_t c = 0; c < step->columns; c++) {
+            g->weights[c] += g->scores[c];
+            for (int64_t f = 0; f < step->mean.width; f++)
+                store(g, &step->mean, c, f,
+                      load(g, &step->mean, c, f) +
+                          g->scores[c] * load(g, &step->queries, row, f));
+        }
+    }
+    for (int64_t c = 0; c < step->columns; c++) {
+        if (step->weight.width > 0)
+            store(g, &step->weight, c, 0, g->weights[c]);
+        for (int64_t f = 0; f < step->mean.width && g->weights[c] > 0.0f; f++)
+            store(g, &step->mean, c, f, load(g, &step->mean, c, f) / g->weights[c]);
+    }
+}
+
+static void run_left_out(const group *g)
+{
+    const mn_step *step = g->step;
+    for (int64_t row = 0; row < step->rows; row++) {
+        if (!mn_program_is_token(g->exec->program, row, g->index))
+            continue;
+        softmax(g, row);
+        weighted_sum(g, row, &step->values, &step->result);
+    }
+}
+
+typedef struct job {
+    const mn_cpu_exec *exec;
+    const mn_step *step;
+} job;
+
+static void run_group(void *context, int64_t task, uint32_t thread)
+{
+    const job *j = context;
+    const mn_step *step = j->step;
+    int64_t heads = j->exec->program->problem.heads;
+    float *scratch = (float *)(void *)j->exec->scratch + 2 * step->columns * (int64_t)thread;
+    group g = {
+        .exec = j->exec,
+        .step = step,
+        .batch = task / step->groups / heads,
+        .head = task / step->groups % heads,
+        .index = task % step->groups,
+        .scores = scratch,
+        .weights = scratch + step->columns,
+    };
+    if (step->kind == MONARCH_STAGE_LEFT)
+        run_left(&g);
+    else if (step->kind == MONARCH_STAGE_LEFT_OUT)
+        run_left_out(&g);
+    else
+        run_right(&g);
+}
+
+static void run(const mn_cpu_variant *variant, mn_cpu_exec *exec, uint32_t first, uint32_t count)
+{
+    (void)variant;
+    const monarch_problem *p = &exec->program->problem;
+    for (uint32_t i = first; i < first + count; i++) {
+        job j = {exec, &exec->program->steps[i]};
+        mn_team_run(exec->team, run_group, &j, p->batch * p->heads * j.step->groups);
+    }
+}
+
+static uint32_t covers(const mn_variant *variant, const monarch_device *device,
+                       const mn_program *program, uint32_t first, uint32_t limit,
+                       mn_reason *reason)
+{
+    (void)variant;
+    (void)device;
+    (void)program;
+    (void)first;
+    (void)limit;
+    (void)reason;
+    return 1;
+}
+
+static uint64_t scratch(const mn_variant *variant, const monarch_device *device,
+                        const mn_program *program, uint32_t first, uint32_t count)
+{
+    (void)variant;
+    (void)count;
+    return 2 * sizeof(float) * (uint64_t)program->steps[first].columns *
+           device->info.compute_units;
+}
+
+const mn_cpu_variant mn_cpu_naive = {
+    .base = {"naive", covers, scratch},
+    .run = run,
+};

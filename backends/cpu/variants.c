@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/cpu/variants.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "backends/cpu/cpu.h"
+
+/* Most specific first; naive runs everything everywhere. */
+static const mn_cpu_variant *const table[] = {
+    &mn_cpu_naive,
+};
+
+enum { VARIANTS = sizeof table / sizeof *table };
+
+static void append(char *list, size_t capacity, const char *word)
+{
+    size_t length = strlen(list);
+    snprintf(list + length, capacity - length, "%s%s", length > 0 ? " " : "", word);
+}
+
+static void list_features(monarch_device_info *info)
+{
+#if defined(__x86_64__)
+    static const char *const unused = "";
+    (void)unused;
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2"))
+        append(info->features, sizeof info->features, "avx2");
+    if (__builtin_cpu_supports("fma"))
+        append(info->features, sizeof info->features, "fma");
+    if (__builtin_cpu_supports("avx512f"))
+        append(info->features, sizeof info->features, "avx512f");
+#else
+    (void)info;
+#endif
+}
+
+void mn_cpu_describe_isa(monarch_device_info *info)
+{
+    list_features(info);
+    for (int i = 0; i < VARIANTS; i++)
+        if (!table[i]->usable || table[i]->usable())
+            append(info->variants, sizeof info->variants, table[i]->base.name);
+    info->subgroup_size = 1;
+}
+
+monarch_status mn_cpu_select(const monarch_device *device, const mn_program *program,
+                             const mn_select_options *options, mn_run *runs, uint32_t *run_count,
+                             monarch_error *error)
+{
+    const mn_variant *bases[VARIANTS];
+    for (int i = 0; i < VARIANTS; i++)
+        bases[i] = &table[i]->base;
+    return mn_select_runs(bases, VARIANTS, device, program, options, runs, run_count, error);
+}
