@@ -5,9 +5,15 @@
 #include <string.h>
 
 #include "backends/cpu/cpu.h"
+#include "backends/cpu/fast.h"
 
 /* Most specific first; naive runs everything everywhere. */
 static const mn_cpu_variant *const table[] = {
+#if defined(__x86_64__)
+    &mn_cpu_avx512,
+    &mn_cpu_avx2,
+#endif
+    &mn_cpu_generic,
     &mn_cpu_naive,
 };
 
@@ -22,18 +28,26 @@ static void append(char *list, size_t capacity, const char *word)
 static void list_features(monarch_device_info *info)
 {
 #if defined(__x86_64__)
-    static const char *const unused = "";
-    (void)unused;
-    __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2"))
         append(info->features, sizeof info->features, "avx2");
     if (__builtin_cpu_supports("fma"))
         append(info->features, sizeof info->features, "fma");
+    if (__builtin_cpu_supports("f16c"))
+        append(info->features, sizeof info->features, "f16c");
     if (__builtin_cpu_supports("avx512f"))
         append(info->features, sizeof info->features, "avx512f");
 #else
     (void)info;
 #endif
+}
+
+/* f32 lanes of the vectors that the preferred variant works with. */
+static uint32_t widest_lanes(void)
+{
+    for (int i = 0; i < VARIANTS; i++)
+        if (table[i]->kernels && (!table[i]->usable || table[i]->usable()))
+            return (uint32_t)((const mn_cpu_kernels *)table[i]->kernels)->lanes;
+    return 1;
 }
 
 void mn_cpu_describe_isa(monarch_device_info *info)
@@ -42,7 +56,7 @@ void mn_cpu_describe_isa(monarch_device_info *info)
     for (int i = 0; i < VARIANTS; i++)
         if (!table[i]->usable || table[i]->usable())
             append(info->variants, sizeof info->variants, table[i]->base.name);
-    info->subgroup_size = 1;
+    info->subgroup_size = widest_lanes();
 }
 
 monarch_status mn_cpu_select(const monarch_device *device, const mn_program *program,

@@ -18,6 +18,13 @@ typedef struct mn_cpu_variant {
 /* naive.c: plain loops, the readable form of the program. */
 extern const mn_cpu_variant mn_cpu_naive;
 
+/* schedule.c: register-blocked kernels, one table for each instruction set. */
+extern const mn_cpu_variant mn_cpu_generic;
+#if defined(__x86_64__)
+extern const mn_cpu_variant mn_cpu_avx2;
+extern const mn_cpu_variant mn_cpu_avx512;
+#endif
+
 /* Writes features, names of usable variants and vector width to `info`. */
 void mn_cpu_describe_isa(monarch_device_info *info);
 

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/cpu/fast.h"
+
+#include "backends/cpu/pack.h"
+
+/*
+ * Stages in tiles. Scores are kept in units of log2 so that exp2 serves the softmax:
+ *
+ *     score2[r,c] = (scale * log2 e) * queries[r] . keys[c] + bias2[c],   bias2 = -bias * log2 e
+ *
+ * with bias2 = -inf for an absent column, which makes its weight exactly 0. Everything that is
+ * absent is packed as zeros, so no byte behind a mask is ever multiplied.
+ */
+
+static const float LOG2_E = 1.44269504088896340736f;
+static const float LN_2 = 0.69314718055994530942f;
+
+/* Sizes of a task, padded to whole vectors. */
+typedef struct shape {
+    int64_t depth;        /* padded */
+    int64_t values;       /* padded width of the values, 0 without */
+    float *queries, *keys, *panels, *value_rows, *bias, *scores, *mean, *result;
+    float *largest, *sum, *entropy; /* state of each row of a row tile, log2 units */
+} shape;
+
+static shape shape_of(const mn_cpu_task *t)
+{
+    float *s = t->scratch;
+    const mn_cpu_scratch *l = &t->layout;
+    return (shape){
+        .depth = mn_cpu_padded(t->step->depth),
+        .values = mn_cpu_padded(t->step->values.width),
+        .queries = s + l->queries,
+        .keys = s + l->keys,
+        .panels = s + l->panels,
+        .value_rows = s + l->values,
+        .bias = s + l->bias,
+        .scores = s + l->scores,
+        .mean = s + l->mean,
+        .result = s + l->result,
+        .largest = s + l->state,
+        .sum = s + l->state + MN_CPU_ROW_TILE,
+        .entropy = s + l->state + 2 * MN_CPU_ROW_TILE,
+    };
+}
+
+static const char *row_at(const mn_cpu_task *t, const mn_operand *operand, int64_t x)
+{
+    return mn_cpu_at(t->exec, operand, t->batch, t->head, t->group, x);
+}
+
+static void load_operand(const mn_cpu_task *t, const mn_operand *operand, int64_t x,
+                         int64_t padded, float *row)
+{
+    load_row(operand->dtype, row_at(t, operand, x), operand->feature, operand->width, padded, row);
+}
+
+static void store_operand(const mn_cpu_task *t, const mn_operand *operand, int64_t x,
+                          int64_t padded, float factor, float *row)
+{
+    store_row(operand->dtype, mn_cpu_at(t->exec, operand, t->batch, t->head, t->group, x),
+              operand->feature, operand->width, padded, factor, row);
+}
+
+static float *scalar_at(const mn_cpu_task *t, const mn_operand *operand, int64_t x)
+{
+    return (float *)(void *)mn_cpu_at(t->exec, operand, t->batch, t->head, t->group, x);
+}
+
+/* Whether the query of a row takes part: absent tokens do not, save in LEFT_OUT. */
+static bool row_counts(const mn_cpu_task *t, int64_t row)
+{
+    const mn_step *step = t->step;
+    if (step->kind == MONARCH_STAGE_LEFT_OUT)
+        return mn_program_is_token(t->exec->program, row, t->group);
+    if (step->kind == MONARCH_STAGE_LEFT)
+        return mn_cpu_is_present(t->exec, t->batch, row, t->group);
+    return !step->first || mn_cpu_is_present(t->exec, t->batch, t->group, row);
+}
+
+static void load_queries(const mn_cpu_task *t, const shape *s, int64_t first, int64_t count)
+{
+    for (int64_t r = 0; r < count; r++) {
+        float *row = s->queries + r * s->depth;
+        if (row_counts(t, first + r))
+            load_operand(t, &t->step->queries, first + r, s->depth, row);
+        else
+            zero_row(row, s->depth);
+    }
+}
+
+/* bias2 of a column; -inf when it is absent. */
+static float column_bias(const mn_cpu_task *t, int64_t column)
+{
+    if (mn_step_is_left(t->step))
+        return -LOG2_E * *scalar_at(t, &t->step->bias, column);
+    return mn_cpu_is_present(t->exec, t->batch, t->group, column) ? 0.0f : -INFINITY;
+}
+
+/* Packs key rows [first, first + count) and what goes with them. Returns the padded count. */
+static int64_t pack_columns(const mn_cpu_task *t, const shape *s, int64_t first, int64_t count)
+{
+    int64_t padded = (count + LANES - 1) / LANES * LANES;
+    for (int64_t c = 0; c < padded; c++) {
+        float *key = s->keys + c * s->depth, *value = s->value_rows + c * s->values;
+        s->bias[c] = c < count ? column_bias(t, first + c) : -INFINITY;
+        bool absent = s->bias[c] == -INFINITY;
+        if (absent)
+            zero_row(key, s->depth);
+        else
+            load_operand(t, &t->step->keys, first + c, s->depth, key);
+        if (s->values > 0 && absent)
+            zero_row(value, s->values);
+        else if (s->values > 0)
+            load_operand(t, &t->step->values, first + c, s->values, value);
+    }
+    pack_panels(s->keys, padded, s->depth, t->step->depth, s->panels);
+    return padded;
+}
+
+/* Dot products of `rows` packed query rows with the packed columns. */
+static void score_strip(const mn_cpu_task *t, const shape *s, int64_t row, int64_t rows,
+                        int64_t columns)
+{
+    gemm(&(gemm_args){.rows = rows,
+                      .columns = columns,
+                      .depth = t->step->depth,
+                      .a = s->queries + row * s->depth,
+                      .a_row = s->depth,
+                      .a_depth = 1,
+                      .x = s->panels,
+                      .x_panel = PANEL * t->step->depth,
+                      .c = s->scores,
+                      .c_row = columns});
+}
+
+/* Turns dot products into scores, in log2 units; returns the largest, or -inf. */
+static float finish_scores(float factor, const float *bias, float *scores, int64_t columns)
+{
+    vec largest = splat(-INFINITY);
+    for (int64_t c = 0; c < columns; c += LANES) {
+        vec score = load(scores + c) * factor + load(bias + c);
+        store(scores + c, score);
+        largest = larger(score, largest);
+    }
+    return reduce_max(largest);
+}
+
+/* Turns scores into 2^(score - largest); adds to the sum, and to sum p log2 p of these p. */
+static void exponentiate(float largest, float *scores, int64_t columns, float *sum, float *entropy)
+{
+    vec total = splat(0.0f), weighted = splat(0.0f);
+    /* With every column absent the largest is -inf, and the difference would be NaN. */
+    float shift = largest == -INFINITY ? 0.0f : largest;
+    for (int64_t c = 0; c < columns; c += LANES) {
+        vec x = larger(splat(-127.0f), load(scores + c) - shift);
+        vec p = exp2_nonpositive(x);
+        store(scores + c, p);
+        total += p;
+        weighted = p * x + weighted;
+    }
+    *sum += reduce_sum(total);
+    *entropy += reduce_sum(weighted);
+}
+
+static void scale_row(float *row, int64_t padded, float factor)
+{
+    for (int64_t f = 0; f < padded; f += LANES)
+        store(row + f, load(row + f) * factor);
+}
+
+/*
+ * Softmax of one row over a further tile of columns. When the maximum grows, what was summed so
+ * far shrinks: 2^(old - new) for sums, and sum p x moves by (old - new) times the sum.
+ */
+static void soften_row(const shape *s, float factor, int64_t row, float *scores, int64_t columns,
+                       bool outputs)
+{
+    float before = s->largest[row];
+    float largest = finish_scores(factor, s->bias, scores, columns);
+    if (largest > before) {
+        if (s->sum[row] > 0.0f) {
+            vec power = exp2_nonpositive(splat(before - largest));
+            float shrink = power[0];
+            s->entropy[row] = shrink * (s->entropy[row] + (before - largest) * s->sum[row]);
+            s->sum[row] *= shrink;
+            if (outputs) {
+                scale_row(s->mean + row * s->depth, s->depth, shrink);
+                scale_row(s->result + row * s->values, s->values, shrink);
+            }
+        }
+        s->largest[row] = largest;
+    }
+    exponentiate(s->largest[row], scores, columns, &s->sum[row], &s->entropy[row]);
+}
+
+/* accumulators (+)= P X for the rows of a strip. */
+static void weigh_strip(const shape *s, int64_t rows, int64_t columns, const float *x,
+                        int64_t width, float *out, bool accumulate)
+{
+    gemm(&(gemm_args){.rows = rows,
+                      .columns = width,
+                      .depth = columns,
+                      .a = s->scores,
+                      .a_row = columns,
+                      .a_depth = 1,
+                      .x = x,
+                      .x_depth = width,
+                      .x_panel = PANEL,
+                      .c = out,
+                      .c_row = width,
+                      .accumulate = accumulate});
+}
+
+/* Softmax state of a row tile, and P keys and P values where the step wants them. */
+static void soften_tile(const mn_cpu_task *t, const shape *s, int64_t rows, int64_t *packed)
+{
+    const mn_step *step = t->step;
+    float factor = step->scale * LOG2_E;
+    bool mean = step->mean.width > 0 && step->kind != MONARCH_STAGE_LEFT;
+    bool result = step->result.width > 0;
+    for (int64_t r = 0; r < rows; r++) {
+        s->largest[r] = -INFINITY;
+        s->sum[r] = s->entropy[r] = 0.0f;
+    }
+    for (int64_t first = 0; first < step->columns; first += MN_CPU_COLUMN_TILE) {
+        int64_t left = step->columns - first;
+        int64_t count = left < MN_CPU_COLUMN_TILE ? left : MN_CPU_COLUMN_TILE;
+        int64_t columns = (count + LANES - 1) / LANES * LANES;
+        if (*packed != first)
+            pack_columns(t, s, first, count);
+        *packed = first;
+        for (int64_t row = 0; row < rows; row += MN_CPU_STRIP) {
+            int64_t strip = rows - row < MN_CPU_STRIP ? rows - row : MN_CPU_STRIP;
+            score_strip(t, s, row, strip, columns);
+            for (int64_t r = 0; r < strip; r++)
+                soften_row(s, factor, row + r, s->scores + r * columns, columns,
+                           first > 0 && (mean || result));
+            if (mean)
+                weigh_strip(s, strip, columns, s->keys, s->depth, s->mean + row * s->depth,
+                            first > 0);
+            if (result)
+                weigh_strip(s, strip, columns, s->value_rows, s->values,
+                            s->result + row * s->values, first > 0);
+        }
+    }
+}
+
+/* Divides a row's sums by its sum of weights and stores them; cL = sum p log p / sum - log sum. */
+static void finish_row(const mn_cpu_task *t, const shape *s, int64_t row, int64_t r)
+{
+    const mn_step *step = t->step;
+    float sum = s->sum[r];
+    float inverse = sum == 0.0f ? 0.0f : 1.0f / sum;
+    if (step->result.width > 0)
+        store_operand(t, &step->result, row, s->values, inverse, s->result + r * s->values);
+    if (step->kind == MONARCH_STAGE_LEFT_OUT)
+        return;
+    store_operand(t, &step->mean, row, s->depth, inverse, s->mean + r * s->depth);
+    *scalar_at(t, &step->weight, row) =
+        sum == 0.0f ? INFINITY : LN_2 * (s->entropy[r] * inverse - log2f(sum));
+}
+
+static void run_rows(const mn_cpu_task *t)
+{
+    shape s = shape_of(t);
+    int64_t packed = -1;
+    for (int64_t row = t->from; row < t->to; row += MN_CPU_ROW_TILE) {
+        int64_t rows = t->to - row < MN_CPU_ROW_TILE ? t->to - row : MN_CPU_ROW_TILE;
+        load_queries(t, &s, row, rows);
+        soften_tile(t, &s, rows, &packed);
+        for (int64_t r = 0; r < rows; r++)
+            if (t->step->kind != MONARCH_STAGE_LEFT_OUT || row_counts(t, row + r))
+                finish_row(t, &s, row + r, r);
+    }
+}
+
+static void run_stats(const mn_cpu_task *t)
+{
+    shape s = shape_of(t);
+    int64_t packed = -1;
+    for (int64_t row = t->from; row < t->to; row += MN_CPU_ROW_TILE) {
+        int64_t rows = t->to - row < MN_CPU_ROW_TILE ? t->to - row : MN_CPU_ROW_TILE;
+        load_queries(t, &s, row, rows);
+        soften_tile(t, &s, rows, &packed);
+        for (int64_t r = 0; r < rows; r++) {
+            t->stats[2 * (row + r)] = s.largest[r];
+            t->stats[2 * (row + r) + 1] = s.sum[r] == 0.0f ? 0.0f : 1.0f / s.sum[r];
+        }
+    }
+}
+
+/* Weights of one row of LEFT, normalised, and their sum over rows so far. */
+static void weigh_row(const mn_cpu_task *t, const shape *s, int64_t row, float *scores,
+                      int64_t columns, float *weights)
+{
+    float largest = finish_scores(t->step->scale * LOG2_E, s->bias, scores, columns);
+    float sum = 0.0f, entropy = 0.0f;
+    if (t->stats)
+        largest = t->stats[2 * row];
+    exponentiate(largest, scores, columns, &sum, &entropy);
+    float inverse = sum == 0.0f ? 0.0f : 1.0f / sum;
+    if (t->stats)
+        inverse = t->stats[2 * row + 1];
+    if (!row_counts(t, row))
+        inverse = 0.0f;
+    for (int64_t c = 0; c < columns; c += LANES) {
+        vec weight = load(scores + c) * inverse;
+        store(scores + c, weight);
+        store(weights + c, load(weights + c) + weight);
+    }
+}
+
+static void run_columns(const mn_cpu_task *t)
+{
+    const mn_step *step = t->step;
+    shape s = shape_of(t);
+    int64_t count = t->to - t->from;
+    float *weights = s.largest; /* the state of rows is not needed here */
+    int64_t columns = pack_columns(t, &s, t->from, count);
+    zero_row(weights, columns);
+    for (int64_t row = 0; row < step->rows; row += MN_CPU_STRIP) {
+        int64_t rows = step->rows - row < MN_CPU_STRIP ? step->rows - row : MN_CPU_STRIP;
+        load_queries(t, &s, row, rows);
+        score_strip(t, &s, 0, rows, columns);
+        for (int64_t r = 0; r < rows; r++)
+            weigh_row(t, &s, row + r, s.scores + r * columns, columns, weights);
+        gemm(&(gemm_args){.rows = count, /* P' queries */
+                          .columns = s.depth,
+                          .depth = rows,
+                          .a = s.scores,
+                          .a_row = 1,
+                          .a_depth = columns,
+                          .x = s.queries,
+                          .x_depth = s.depth,
+                          .x_panel = PANEL,
+                          .c = s.mean,
+                          .c_row = s.depth,
+                          .accumulate = row > 0});
+    }
+    for (int64_t c = 0; c < count; c++) {
+        float inverse = weights[c] == 0.0f ? 0.0f : 1.0f / weights[c];
+        store_operand(t, &step->mean, t->from + c, s.depth, inverse, s.mean + c * s.depth);
+        if (step->weight.width > 0)
+            *scalar_at(t, &step->weight, t->from + c) = weights[c];
+    }
+}
+
+const mn_cpu_kernels MN_CPU_KERNELS = {LANES, run_rows, run_stats, run_columns};
