@@ -74,8 +74,8 @@ monarch_status mn_layout_resolve(monarch_problem *p, monarch_error *error)
                 resolve_strides(p, p->kv_heads, p->value_dim, &p->v.strides) &&
                 resolve_strides(p, p->heads, p->value_dim, &p->out.strides) &&
                 resolve_strides(p, 1, 1, &p->mask_strides);
-    if (p->mask_strides.head != 0) /* set by the packed default above */
-        p->mask_strides.head = 0;
+    p->mask_strides.head = 0; /* set by the defaults above, but a mask has neither */
+    p->mask_strides.feature = 0;
     if (fits)
         return MONARCH_OK;
     return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
