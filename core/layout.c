@@ -151,6 +151,8 @@ static int by_stride(const void *a, const void *b)
 bool mn_layout_out_overlaps_itself(const monarch_problem *p)
 {
     const monarch_strides *s = &p->out.strides;
+    if (p->batch == 0 || p->tokens == 0)
+        return false; /* no elements; packed strides of no tokens are all 0 */
     int64_t blocks = (p->tokens + p->block_size - 1) / p->block_size;
     bool even = s->block == p->block_size * s->token; /* tokens are one dimension */
     dimension dimensions[] = {
