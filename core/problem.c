@@ -126,17 +126,19 @@ int64_t monarch_default_block_size(int64_t tokens, int32_t steps)
         return 0;
     if (tokens <= TILE)
         return tokens;
-    /* The work of unpadded blocks is least at this B; padding moves it a little. */
+    /* The work of unpadded blocks is least at this B; padding moves it, but never as far as this. */
     double least = sqrt(2.0 * steps * (double)tokens / (2.0 * steps + 1.0));
-    int64_t from = (int64_t)(0.75 * least), to = (int64_t)(1.25 * least) + 1;
-    int64_t best = from < 1 ? 1 : from;
-    for (int64_t block = best + 1; block <= to; block++)
-        if (block_work(tokens, block, steps) < block_work(tokens, best, steps))
+    int64_t from = (int64_t)(0.5 * least) + 1, to = (int64_t)(2.0 * least) + TILE;
+    int64_t best = from, tiled = TILE;
+    for (int64_t block = from; block <= to; block++) {
+        double work = block_work(tokens, block, steps);
+        if (work < block_work(tokens, best, steps))
             best = block;
-    int64_t below = (int64_t)least / TILE * TILE, above = below + TILE;
-    bool take_below = below > 0 && block_work(tokens, below, steps) <= block_work(tokens, above, steps);
-    int64_t tiled = take_below ? below : above;
-    return block_work(tokens, tiled, steps) <= 1.05 * block_work(tokens, best, steps) ? tiled : best;
+        if (block % TILE == 0 && work < block_work(tokens, tiled, steps))
+            tiled = block;
+    }
+    double tiled_work = block_work(tokens, tiled, steps);
+    return tiled_work <= 1.05 * block_work(tokens, best, steps) ? tiled : best;
 }
 
 static void fill_defaults(monarch_problem *p)
