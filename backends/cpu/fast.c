@@ -15,25 +15,50 @@
 static const float LOG2_E = 1.44269504088896340736f;
 static const float LN_2 = 0.69314718055994530942f;
 
-/* Sizes of a task, padded to whole vectors. */
-typedef struct shape {
-    int64_t depth;        /* padded */
-    int64_t values;       /* padded width of the values, 0 without */
-    float *queries, *keys, *panels, *value_rows, *bias, *scores, *mean, *result;
-    float *largest, *sum, *entropy; /* state of each row of a row tile, log2 units */
-} shape;
+/* Where the rows of an operand lie for the score matrix of a task. */
+typedef struct rows_view {
+    const mn_operand *operand;
+    char *base;    /* row 0 */
+    int64_t row;   /* bytes from row to row */
+    int64_t group; /* bytes to the same row of the next score matrix */
+} rows_view;
 
-static shape shape_of(const mn_cpu_task *t)
+/* A task's operands, its scratch, and its sizes padded to whole vectors. */
+typedef struct tile {
+    rows_view query_rows, key_rows, value_rows, bias_rows, mean_rows, weight_rows, result_rows;
+    int64_t depth, width; /* of keys and of values */
+    float *queries, *keys, *panels, *values, *bias, *scores, *mean, *result;
+    float *largest, *sum, *entropy; /* state of each row of a row tile, log2 units */
+} tile;
+
+static rows_view view_of(const mn_cpu_task *t, const mn_operand *operand)
+{
+    int64_t size = (int64_t)monarch_dtype_size(operand->dtype);
+    char *base = NULL;
+    if (operand->source != MN_SOURCE_NONE)
+        base = mn_cpu_at(t->exec, operand, t->batch, t->head, t->group, 0);
+    return (rows_view){operand, base, operand->index * size, operand->group * size};
+}
+
+static tile tile_of(const mn_cpu_task *t)
 {
     float *s = t->scratch;
     const mn_cpu_scratch *l = &t->layout;
-    return (shape){
-        .depth = mn_cpu_padded(t->step->depth),
-        .values = mn_cpu_padded(t->step->values.width),
+    const mn_step *step = t->step;
+    return (tile){
+        .query_rows = view_of(t, &step->queries),
+        .key_rows = view_of(t, &step->keys),
+        .value_rows = view_of(t, &step->values),
+        .bias_rows = view_of(t, &step->bias),
+        .mean_rows = view_of(t, &step->mean),
+        .weight_rows = view_of(t, &step->weight),
+        .result_rows = view_of(t, &step->result),
+        .depth = mn_cpu_padded(step->depth),
+        .width = mn_cpu_padded(step->values.width),
         .queries = s + l->queries,
         .keys = s + l->keys,
         .panels = s + l->panels,
-        .value_rows = s + l->values,
+        .values = s + l->values,
         .bias = s + l->bias,
         .scores = s + l->scores,
         .mean = s + l->mean,
@@ -44,27 +69,42 @@ static shape shape_of(const mn_cpu_task *t)
     };
 }
 
-static const char *row_at(const mn_cpu_task *t, const mn_operand *operand, int64_t x)
+static void load_view(const rows_view *view, int64_t x, int64_t padded, float *row)
 {
-    return mn_cpu_at(t->exec, operand, t->batch, t->head, t->group, x);
+    load_row(view->operand->dtype, view->base + x * view->row, view->operand->feature,
+             view->operand->width, padded, row);
 }
 
-static void load_operand(const mn_cpu_task *t, const mn_operand *operand, int64_t x,
-                         int64_t padded, float *row)
+static void store_view(const rows_view *view, int64_t x, int64_t padded, float factor, float *row)
 {
-    load_row(operand->dtype, row_at(t, operand, x), operand->feature, operand->width, padded, row);
+    store_row(view->operand->dtype, view->base + x * view->row, view->operand->feature,
+              view->operand->width, padded, factor, row);
 }
 
-static void store_operand(const mn_cpu_task *t, const mn_operand *operand, int64_t x,
-                          int64_t padded, float factor, float *row)
+static float *scalar_at(const rows_view *view, int64_t x)
 {
-    store_row(operand->dtype, mn_cpu_at(t->exec, operand, t->batch, t->head, t->group, x),
-              operand->feature, operand->width, padded, factor, row);
+    return (float *)(void *)(view->base + x * view->row);
 }
 
-static float *scalar_at(const mn_cpu_task *t, const mn_operand *operand, int64_t x)
+/* Asks for row `x` of the next score matrix, which this thread most likely takes next. */
+static void prefetch_row(const rows_view *view, int64_t x)
 {
-    return (float *)(void *)mn_cpu_at(t->exec, operand, t->batch, t->head, t->group, x);
+    enum { LINE = 64 };
+    const char *row = view->base + view->group + x * view->row;
+    int64_t bytes = view->operand->width * (int64_t)monarch_dtype_size(view->operand->dtype);
+    for (int64_t at = 0; at < bytes && view->base; at += LINE)
+        __builtin_prefetch(row + at, 0, 2);
+}
+
+static void prefetch_next(const mn_cpu_task *t, const tile *s, int64_t row)
+{
+    if (t->group + 1 >= t->step->groups)
+        return;
+    prefetch_row(&s->query_rows, row);
+    if (row >= t->step->columns)
+        return;
+    prefetch_row(&s->key_rows, row);
+    prefetch_row(&s->value_rows, row);
 }
 
 /* Whether the query of a row takes part: absent tokens do not, save in LEFT_OUT. */
@@ -78,48 +118,48 @@ static bool row_counts(const mn_cpu_task *t, int64_t row)
     return !step->first || mn_cpu_is_present(t->exec, t->batch, t->group, row);
 }
 
-static void load_queries(const mn_cpu_task *t, const shape *s, int64_t first, int64_t count)
+static void load_queries(const mn_cpu_task *t, const tile *s, int64_t first, int64_t count)
 {
     for (int64_t r = 0; r < count; r++) {
         float *row = s->queries + r * s->depth;
         if (row_counts(t, first + r))
-            load_operand(t, &t->step->queries, first + r, s->depth, row);
+            load_view(&s->query_rows, first + r, s->depth, row);
         else
             zero_row(row, s->depth);
     }
 }
 
 /* bias2 of a column; -inf when it is absent. */
-static float column_bias(const mn_cpu_task *t, int64_t column)
+static float column_bias(const mn_cpu_task *t, const tile *s, int64_t column)
 {
     if (mn_step_is_left(t->step))
-        return -LOG2_E * *scalar_at(t, &t->step->bias, column);
+        return -LOG2_E * *scalar_at(&s->bias_rows, column);
     return mn_cpu_is_present(t->exec, t->batch, t->group, column) ? 0.0f : -INFINITY;
 }
 
 /* Packs key rows [first, first + count) and what goes with them. Returns the padded count. */
-static int64_t pack_columns(const mn_cpu_task *t, const shape *s, int64_t first, int64_t count)
+static int64_t pack_columns(const mn_cpu_task *t, const tile *s, int64_t first, int64_t count)
 {
     int64_t padded = (count + LANES - 1) / LANES * LANES;
     for (int64_t c = 0; c < padded; c++) {
-        float *key = s->keys + c * s->depth, *value = s->value_rows + c * s->values;
-        s->bias[c] = c < count ? column_bias(t, first + c) : -INFINITY;
+        float *key = s->keys + c * s->depth, *value = s->values + c * s->width;
+        s->bias[c] = c < count ? column_bias(t, s, first + c) : -INFINITY;
         bool absent = s->bias[c] == -INFINITY;
         if (absent)
             zero_row(key, s->depth);
         else
-            load_operand(t, &t->step->keys, first + c, s->depth, key);
-        if (s->values > 0 && absent)
-            zero_row(value, s->values);
-        else if (s->values > 0)
-            load_operand(t, &t->step->values, first + c, s->values, value);
+            load_view(&s->key_rows, first + c, s->depth, key);
+        if (s->width > 0 && absent)
+            zero_row(value, s->width);
+        else if (s->width > 0)
+            load_view(&s->value_rows, first + c, s->width, value);
     }
     pack_panels(s->keys, padded, s->depth, t->step->depth, s->panels);
     return padded;
 }
 
 /* Dot products of `rows` packed query rows with the packed columns. */
-static void score_strip(const mn_cpu_task *t, const shape *s, int64_t row, int64_t rows,
+static void score_strip(const mn_cpu_task *t, const tile *s, int64_t row, int64_t rows,
                         int64_t columns)
 {
     gemm(&(gemm_args){.rows = rows,
@@ -173,7 +213,7 @@ static void scale_row(float *row, int64_t padded, float factor)
  * Softmax of one row over a further tile of columns. When the maximum grows, what was summed so
  * far shrinks: 2^(old - new) for sums, and sum p x moves by (old - new) times the sum.
  */
-static void soften_row(const shape *s, float factor, int64_t row, float *scores, int64_t columns,
+static void soften_row(const tile *s, float factor, int64_t row, float *scores, int64_t columns,
                        bool outputs)
 {
     float before = s->largest[row];
@@ -186,7 +226,7 @@ static void soften_row(const shape *s, float factor, int64_t row, float *scores,
             s->sum[row] *= shrink;
             if (outputs) {
                 scale_row(s->mean + row * s->depth, s->depth, shrink);
-                scale_row(s->result + row * s->values, s->values, shrink);
+                scale_row(s->result + row * s->width, s->width, shrink);
             }
         }
         s->largest[row] = largest;
@@ -195,7 +235,7 @@ static void soften_row(const shape *s, float factor, int64_t row, float *scores,
 }
 
 /* accumulators (+)= P X for the rows of a strip. */
-static void weigh_strip(const shape *s, int64_t rows, int64_t columns, const float *x,
+static void weigh_strip(const tile *s, int64_t rows, int64_t columns, const float *x,
                         int64_t width, float *out, bool accumulate)
 {
     gemm(&(gemm_args){.rows = rows,
@@ -212,8 +252,9 @@ static void weigh_strip(const shape *s, int64_t rows, int64_t columns, const flo
                       .accumulate = accumulate});
 }
 
-/* Softmax state of a row tile, and P keys and P values where the step wants them. */
-static void soften_tile(const mn_cpu_task *t, const shape *s, int64_t rows, int64_t *packed)
+/* Softmax state of the row tile at `start`, and P keys and P values where the step wants them. */
+static void soften_tile(const mn_cpu_task *t, const tile *s, int64_t start, int64_t rows,
+                        int64_t *packed)
 {
     const mn_step *step = t->step;
     float factor = step->scale * LOG2_E;
@@ -233,42 +274,44 @@ static void soften_tile(const mn_cpu_task *t, const shape *s, int64_t rows, int6
         for (int64_t row = 0; row < rows; row += MN_CPU_STRIP) {
             int64_t strip = rows - row < MN_CPU_STRIP ? rows - row : MN_CPU_STRIP;
             score_strip(t, s, row, strip, columns);
-            for (int64_t r = 0; r < strip; r++)
+            for (int64_t r = 0; r < strip; r++) {
+                prefetch_next(t, s, start + row + r);
                 soften_row(s, factor, row + r, s->scores + r * columns, columns,
                            first > 0 && (mean || result));
+            }
             if (mean)
                 weigh_strip(s, strip, columns, s->keys, s->depth, s->mean + row * s->depth,
                             first > 0);
             if (result)
-                weigh_strip(s, strip, columns, s->value_rows, s->values,
-                            s->result + row * s->values, first > 0);
+                weigh_strip(s, strip, columns, s->values, s->width, s->result + row * s->width,
+                            first > 0);
         }
     }
 }
 
 /* Divides a row's sums by its sum of weights and stores them; cL = sum p log p / sum - log sum. */
-static void finish_row(const mn_cpu_task *t, const shape *s, int64_t row, int64_t r)
+static void finish_row(const mn_cpu_task *t, const tile *s, int64_t row, int64_t r)
 {
     const mn_step *step = t->step;
     float sum = s->sum[r];
     float inverse = sum == 0.0f ? 0.0f : 1.0f / sum;
     if (step->result.width > 0)
-        store_operand(t, &step->result, row, s->values, inverse, s->result + r * s->values);
+        store_view(&s->result_rows, row, s->width, inverse, s->result + r * s->width);
     if (step->kind == MONARCH_STAGE_LEFT_OUT)
         return;
-    store_operand(t, &step->mean, row, s->depth, inverse, s->mean + r * s->depth);
-    *scalar_at(t, &step->weight, row) =
+    store_view(&s->mean_rows, row, s->depth, inverse, s->mean + r * s->depth);
+    *scalar_at(&s->weight_rows, row) =
         sum == 0.0f ? INFINITY : LN_2 * (s->entropy[r] * inverse - log2f(sum));
 }
 
 static void run_rows(const mn_cpu_task *t)
 {
-    shape s = shape_of(t);
+    tile s = tile_of(t);
     int64_t packed = -1;
     for (int64_t row = t->from; row < t->to; row += MN_CPU_ROW_TILE) {
         int64_t rows = t->to - row < MN_CPU_ROW_TILE ? t->to - row : MN_CPU_ROW_TILE;
         load_queries(t, &s, row, rows);
-        soften_tile(t, &s, rows, &packed);
+        soften_tile(t, &s, row, rows, &packed);
         for (int64_t r = 0; r < rows; r++)
             if (t->step->kind != MONARCH_STAGE_LEFT_OUT || row_counts(t, row + r))
                 finish_row(t, &s, row + r, r);
@@ -277,12 +320,12 @@ static void run_rows(const mn_cpu_task *t)
 
 static void run_stats(const mn_cpu_task *t)
 {
-    shape s = shape_of(t);
+    tile s = tile_of(t);
     int64_t packed = -1;
     for (int64_t row = t->from; row < t->to; row += MN_CPU_ROW_TILE) {
         int64_t rows = t->to - row < MN_CPU_ROW_TILE ? t->to - row : MN_CPU_ROW_TILE;
         load_queries(t, &s, row, rows);
-        soften_tile(t, &s, rows, &packed);
+        soften_tile(t, &s, row, rows, &packed);
         for (int64_t r = 0; r < rows; r++) {
             t->stats[2 * (row + r)] = s.largest[r];
             t->stats[2 * (row + r) + 1] = s.sum[r] == 0.0f ? 0.0f : 1.0f / s.sum[r];
@@ -291,7 +334,7 @@ static void run_stats(const mn_cpu_task *t)
 }
 
 /* Weights of one row of LEFT, normalised, and their sum over rows so far. */
-static void weigh_row(const mn_cpu_task *t, const shape *s, int64_t row, float *scores,
+static void weigh_row(const mn_cpu_task *t, const tile *s, int64_t row, float *scores,
                       int64_t columns, float *weights)
 {
     float largest = finish_scores(t->step->scale * LOG2_E, s->bias, scores, columns);
@@ -314,7 +357,7 @@ static void weigh_row(const mn_cpu_task *t, const shape *s, int64_t row, float *
 static void run_columns(const mn_cpu_task *t)
 {
     const mn_step *step = t->step;
-    shape s = shape_of(t);
+    tile s = tile_of(t);
     int64_t count = t->to - t->from;
     float *weights = s.largest; /* the state of rows is not needed here */
     int64_t columns = pack_columns(t, &s, t->from, count);
@@ -323,8 +366,10 @@ static void run_columns(const mn_cpu_task *t)
         int64_t rows = step->rows - row < MN_CPU_STRIP ? step->rows - row : MN_CPU_STRIP;
         load_queries(t, &s, row, rows);
         score_strip(t, &s, 0, rows, columns);
-        for (int64_t r = 0; r < rows; r++)
+        for (int64_t r = 0; r < rows; r++) {
+            prefetch_next(t, &s, row + r);
             weigh_row(t, &s, row + r, s.scores + r * columns, columns, weights);
+        }
         gemm(&(gemm_args){.rows = count, /* P' queries */
                           .columns = s.depth,
                           .depth = rows,
@@ -340,9 +385,9 @@ static void run_columns(const mn_cpu_task *t)
     }
     for (int64_t c = 0; c < count; c++) {
         float inverse = weights[c] == 0.0f ? 0.0f : 1.0f / weights[c];
-        store_operand(t, &step->mean, t->from + c, s.depth, inverse, s.mean + c * s.depth);
+        store_view(&s.mean_rows, t->from + c, s.depth, inverse, s.mean + c * s.depth);
         if (step->weight.width > 0)
-            *scalar_at(t, &step->weight, t->from + c) = weights[c];
+            *scalar_at(&s.weight_rows, t->from + c) = weights[c];
     }
 }
 

@@ -13,6 +13,9 @@
 /* How often an idle thread looks for work before it sleeps: about the time between two stages. */
 enum { SPINS = 4000 };
 
+/* Turns that each thread takes at a job, if there are as many tasks. */
+enum { TURNS = 12 };
+
 typedef struct worker {
     mn_team *team;
     pthread_t thread;
@@ -28,7 +31,7 @@ struct mn_team {
     /* The job. Written by the caller before `generation` is raised, read by workers after. */
     mn_team_task task;
     void *context;
-    int64_t count;
+    int64_t count, grain;
     atomic_uint generation;
     atomic_int_fast64_t next;
     atomic_uint busy; /* workers that have not finished the job */
@@ -44,10 +47,13 @@ static void relax(void)
 static void run_tasks(mn_team *team, uint32_t thread)
 {
     for (;;) {
-        int64_t task = atomic_fetch_add_explicit(&team->next, 1, memory_order_relaxed);
-        if (task >= team->count)
+        int64_t first =
+            atomic_fetch_add_explicit(&team->next, team->grain, memory_order_relaxed);
+        int64_t end = first + team->grain < team->count ? first + team->grain : team->count;
+        if (first >= team->count)
             return;
-        team->task(team->context, task, thread);
+        for (int64_t task = first; task < end; task++)
+            team->task(team->context, task, thread);
     }
 }
 
@@ -138,6 +144,9 @@ void mn_team_run(mn_team *team, mn_team_task task, void *context, int64_t count)
     team->task = task;
     team->context = context;
     team->count = count;
+    /* Neighbouring tasks on one thread share cache lines and pages; several turns a thread keep
+       the load even. */
+    team->grain = count / (TURNS * ((int64_t)team->worker_count + 1)) + 1;
     atomic_store_explicit(&team->next, 0, memory_order_relaxed);
     if (team->worker_count == 0 || count <= 1) {
         run_tasks(team, 0);
