@@ -80,7 +80,8 @@ static float softmax(const group *g, int64_t row)
     if (sum == 0.0f)
         return INFINITY;
     for (int64_t c = 0; c < columns; c++)
-        g->scores[c] /= sum;
+        if (g->scores[c] != 0.0f) /* 0 / NaN would bring an absent column back */
+            g->scores[c] /= sum;
     return entropy / sum - logf(sum);
 }
 
