@@ -42,9 +42,14 @@ const char *mn_tensor_name(mn_tensor_id id)
     return names[id];
 }
 
+static bool in_reach(int64_t offset)
+{
+    return -ADDRESS_LIMIT < offset && offset < ADDRESS_LIMIT;
+}
+
 static bool multiply(int64_t a, int64_t b, int64_t *product)
 {
-    return !__builtin_mul_overflow(a, b, product) && llabs(*product) < ADDRESS_LIMIT;
+    return !__builtin_mul_overflow(a, b, product) && in_reach(*product);
 }
 
 static bool all_zero(const monarch_strides *s)
@@ -91,7 +96,7 @@ static bool widen(mn_extent *extent, int64_t from, int64_t to, int64_t stride)
         return false;
     extent->begin += a < b ? a : b;
     extent->end += a < b ? b : a;
-    return llabs(extent->begin) < ADDRESS_LIMIT && llabs(extent->end) < ADDRESS_LIMIT;
+    return in_reach(extent->begin) && in_reach(extent->end);
 }
 
 /*
@@ -142,6 +147,12 @@ typedef struct dimension {
     int64_t stride, count;
 } dimension;
 
+/* INT64_MIN is a legal stride of a dimension of length 1. */
+static int64_t magnitude(int64_t stride)
+{
+    return stride == INT64_MIN ? INT64_MAX : llabs(stride);
+}
+
 static int by_stride(const void *a, const void *b)
 {
     int64_t x = ((const dimension *)a)->stride, y = ((const dimension *)b)->stride;
@@ -156,11 +167,11 @@ bool mn_layout_out_overlaps_itself(const monarch_problem *p)
     int64_t blocks = (p->tokens + p->block_size - 1) / p->block_size;
     bool even = s->block == p->block_size * s->token; /* tokens are one dimension */
     dimension dimensions[] = {
-        {llabs(s->batch), p->batch},
-        {llabs(s->head), p->heads},
-        {llabs(s->block), even ? 1 : blocks},
-        {llabs(s->token), even ? p->tokens : p->block_size},
-        {llabs(s->feature), p->value_dim},
+        {magnitude(s->batch), p->batch},
+        {magnitude(s->head), p->heads},
+        {magnitude(s->block), even ? 1 : blocks},
+        {magnitude(s->token), even ? p->tokens : p->block_size},
+        {magnitude(s->feature), p->value_dim},
     };
     enum { COUNT = sizeof dimensions / sizeof *dimensions };
     qsort(dimensions, COUNT, sizeof *dimensions, by_stride);
