@@ -39,7 +39,8 @@ static bool red_zone(const monarch_plan *plan, const mn_cpu_exec *exec, const mn
     for (uint32_t i = 0; i <= plan->program.slot_count; i++) {
         bool scratch = i == plan->program.slot_count;
         char *start = scratch ? exec->scratch + run->scratch : NULL;
-        if (!scratch && exec->slots[i] && plan->program.slots[i].writer >= run->first &&
+        if (!scratch && plan->slot_offsets[i] != UINT64_MAX &&
+            plan->program.slots[i].writer >= run->first &&
             plan->program.slots[i].writer < run->first + run->count)
             start = exec->slots[i] + plan->program.slots[i].bytes;
         if (!start || (scratch && run->scratch == 0))
