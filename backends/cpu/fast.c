@@ -354,6 +354,21 @@ static void weigh_row(const mn_cpu_task *t, const tile *s, int64_t row, float *s
     }
 }
 
+/* Divides a column's sum of queries by its weight and stores both; a weight of 0 gives 0. */
+static void finish_column(const mn_cpu_task *t, const tile *s, int64_t column, int64_t c,
+                          float weight)
+{
+    float *mean = s->mean + c * s->depth, scaled = weight;
+    if (weight < 0x1p-64f) { /* so small that 1 / weight could overflow */
+        scale_row(mean, s->depth, 0x1p64f);
+        scaled *= 0x1p64f;
+    }
+    float inverse = scaled == 0.0f ? 0.0f : 1.0f / scaled;
+    store_view(&s->mean_rows, column, s->depth, inverse, mean);
+    if (t->step->weight.width > 0)
+        *scalar_at(&s->weight_rows, column) = weight;
+}
+
 static void run_columns(const mn_cpu_task *t)
 {
     const mn_step *step = t->step;
@@ -383,12 +398,8 @@ static void run_columns(const mn_cpu_task *t)
                           .c_row = s.depth,
                           .accumulate = row > 0});
     }
-    for (int64_t c = 0; c < count; c++) {
-        float inverse = weights[c] == 0.0f ? 0.0f : 1.0f / weights[c];
-        store_view(&s.mean_rows, t->from + c, s.depth, inverse, s.mean + c * s.depth);
-        if (step->weight.width > 0)
-            *scalar_at(&s.weight_rows, t->from + c) = weights[c];
-    }
+    for (int64_t c = 0; c < count; c++)
+        finish_column(t, &s, t->from + c, c, weights[c]);
 }
 
 const mn_cpu_kernels MN_CPU_KERNELS = {LANES, run_rows, run_stats, run_columns};
