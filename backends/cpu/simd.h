@@ -24,7 +24,7 @@ enum { LANES = 4 };
 #endif
 
 typedef float vec __attribute__((vector_size(LANES * 4)));
-typedef int32_t ivec __attribute__((vector_size(LANES * 4)));
+typedef uint32_t uvec __attribute__((vector_size(LANES * 4)));
 
 static inline vec load(const float *address)
 {
@@ -95,7 +95,7 @@ static inline vec exp2_nonpositive(vec x)
     p = p * f + 0x1.ebfbdap-3f;
     p = p * f + 0x1.62e430p-1f;
     p = p * f + 1.0f;
-    ivec power = ((ivec)shifted << 23) + (127 << 23);
+    uvec power = ((uvec)shifted << 23) + (127u << 23); /* unsigned: a NaN may wrap around */
     return p * (vec)power;
 }
 
