@@ -24,7 +24,7 @@ def declared(folder):
     names = set()
     for path in glob.glob(os.path.join(folder, "monarch", "*.h")):
         with open(path, encoding="utf-8") as file:
-            text = re.sub(r"/\*.*?\*/", " ", file.read(), flags=re.S)
+            text = re.sub(r"/\*.*?\*/|^\s*#[^\n]*", " ", file.read(), flags=re.S | re.M)
         names |= set(DECLARATION.findall(text))
     return names
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Fuzz target: bytes become a descriptor, mostly a valid one with odd sizes and strides, and now and
- * then one with raw numbers in it. Every call must give a clean answer, calls must agree with each
- * other, and what is small enough runs on memory that just fits: gaps and masked rows hold NaN, and
- * each byte that is not an element of the output must stay as it was.
+ * Fuzz target: bytes become a descriptor, mostly a valid one with odd sizes and strides, and now
+ * and then one with raw numbers in it. Every call must give a clean answer, calls must agree with
+ * each other, and what is small enough runs on memory that just fits: gaps and masked rows hold
+ * NaN, and each byte that is not an element of the output must stay as it was.
  */
 
 #include <inttypes.h>
