@@ -63,7 +63,8 @@ if [ -x "$build/bench/monarch" ]; then
 else
     echo "the tool is not part of this build: not looked for"
 fi
-expected='/(include/monarch/|bin/monarch$|libmonarch\.|man1/|completions/|pkgconfig/|cmake/monarch/)'
+expected='/(include/monarch/|bin/monarch$|libmonarch\.|man1/|completions/|share/monarch/|'
+expected+='pkgconfig/|cmake/monarch/)'
 stray=$(find "$prefix" -type f | grep -vE "$expected" || true)
 [ -z "$stray" ] || fail "installed, but not expected: $stray"
 
@@ -80,7 +81,8 @@ pc() {
     pkg-config --define-variable=prefix="$prefix" "$@" monarch
 }
 version=$(pc --modversion)
-grep -q "\"$version\"" "$source/include/monarch/version.h" || fail "monarch.pc says version $version"
+grep -q "\"$version\"" "$source/include/monarch/version.h" ||
+    fail "monarch.pc says version $version"
 # shellcheck disable=SC2046 # flags are words
 "${cc[@]}" -std=c11 -Wall -Wextra -Werror "$source/tests/example.c" $(pc --cflags --libs) \
     -o "$work/shared"

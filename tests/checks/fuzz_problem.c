@@ -153,8 +153,8 @@ static void run_variant(const target *t, const monarch_problem *problem, const c
 static void run_listed(const target *t, const monarch_problem *problem,
                        const monarch_problem *resolved, fuzz_scene *s)
 {
-    float *first = malloc(sizeof(float) * (s->outputs + 1));
-    float *values = malloc(sizeof(float) * (s->outputs + 1));
+    float *first = calloc(s->outputs + 1, sizeof *first);
+    float *values = calloc(s->outputs + 1, sizeof *values);
     REQUIRE(first && values, "no memory");
     run_variant(t, problem, NULL, s, first);
     char names[sizeof t->info.variants];

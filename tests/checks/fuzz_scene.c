@@ -89,6 +89,11 @@ static void store(void *at, monarch_dtype dtype, uint64_t random)
     memcpy(at, &half, sizeof half);
 }
 
+static void store_bits(void *at, size_t size, uint64_t random)
+{
+    memcpy(at, &random, size);
+}
+
 static float load(const void *at, monarch_dtype dtype)
 {
     uint16_t half = 0;
@@ -131,8 +136,8 @@ static void fill(fuzz_scene *scene, int id, int64_t b, int64_t n, int64_t offset
     if (id == MASK)
         *address(scene, id, offset) = (uint8_t)(next_random(user) % 3);
     else if (scene->wild)
-        memcpy(address(scene, id, offset), &(uint64_t){next_random(user)},
-               tensor_of(&scene->problem, id).size);
+        store_bits(address(scene, id, offset), tensor_of(&scene->problem, id).size,
+                   next_random(user));
     else if (id == Q || !is_masked(scene, b, n))
         store(address(scene, id, offset), tensor_of(&scene->problem, id).dtype, next_random(user));
 }

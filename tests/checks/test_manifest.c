@@ -55,8 +55,8 @@ static void set_pad_begin(monarch_problem *p)
 
 static void set_token_first(monarch_problem *p)
 {
-    p->q.strides = p->out.strides = (monarch_strides){10 * 4 * 8, 8, 0, 4 * 8, 1};
-    p->k.strides = p->v.strides = (monarch_strides){10 * 2 * 8, 8, 0, 2 * 8, 1};
+    p->q.strides = p->out.strides = (monarch_strides){320, 8, 0, 32, 1};
+    p->k.strides = p->v.strides = (monarch_strides){160, 8, 0, 16, 1};
     p->value_dim = 8;
 }
 
@@ -65,13 +65,13 @@ static void set_packed_qkv(monarch_problem *p)
     p->kv_heads = 4;
     p->value_dim = 8;
     p->q.strides = p->k.strides = p->v.strides =
-        (monarch_strides){10 * 3 * 4 * 8, 8, 0, 3 * 4 * 8, 1};
+        (monarch_strides){960, 8, 0, 96, 1};
 }
 
 static void set_grid(monarch_problem *p)
 {
     p->tokens = 12;
-    p->q.strides = p->k.strides = (monarch_strides){4 * 12 * 8, 12 * 8, 8, 3 * 8, 1};
+    p->q.strides = p->k.strides = (monarch_strides){384, 96, 8, 24, 1};
 }
 
 static void set_broadcast(monarch_problem *p)
@@ -86,7 +86,7 @@ static void set_backwards(monarch_problem *p)
 
 static void set_odd_strides(monarch_problem *p)
 {
-    p->q.strides = p->out.strides = (monarch_strides){4 * 10 * 13, 10 * 13, 0, 13, 1};
+    p->q.strides = p->out.strides = (monarch_strides){520, 130, 0, 13, 1};
 }
 
 static void set_block_1(monarch_problem *p)

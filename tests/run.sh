@@ -1,0 +1,169 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Builds and runs every test on every device found: a release build, one with ASan and UBSan, one
+# with TSan, a fuzzing build with clang, then static analysis. The last line counts the cases.
+#
+#   tests/run.sh [--quick]      --quick: the release build and its tests only
+set -uo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
+exec </dev/null
+
+quick=false
+case ${1:-} in
+'') ;;
+--quick) quick=true ;;
+-h | --help)
+    echo "usage: tests/run.sh [--quick]"
+    exit 0
+    ;;
+*)
+    echo "run.sh: unknown option \"$1\"; usage: tests/run.sh [--quick]" >&2
+    exit 2
+    ;;
+esac
+
+root=build-test
+log=$root/log
+mkdir -p "$log"
+own=$log/own.txt # results of steps that are not Meson tests
+: >"$own"
+records=("run=$own")
+jobs=$(nproc)
+
+header() {
+    printf '\n==== %s\n' "$*"
+    started=$SECONDS
+}
+
+footer() {
+    printf -- '---- %s s\n' "$((SECONDS - started))"
+}
+
+# note RESULT NAME REASON
+note() {
+    printf '%s\t%s\t%s\n' "$1" "$2" "$3" >>"$own"
+    printf '%s: %s%s\n' "$2" "$1" "${3:+ ($3)}"
+}
+
+# check NAME COMMAND...: one step that passes or fails; shows the end of its output when it fails.
+check() {
+    local name=$1
+    shift
+    if "$@" >"$log/$name.txt" 2>&1; then
+        note passed "$name" ""
+    else
+        tail -n 40 "$log/$name.txt"
+        note failed "$name" "see $log/$name.txt"
+        return 1
+    fi
+}
+
+configure() {
+    local folder=$1
+    shift
+    if [ -f "$folder/build.ninja" ]; then
+        meson setup --reconfigure "$folder" "$@" || meson setup --wipe "$folder" "$@"
+    else
+        meson setup "$folder" "$@"
+    fi
+}
+
+# build NAME OPTIONS...: configures and builds build-test/NAME.
+build() {
+    local name=$1
+    shift
+    check "configure-$name" configure "$root/$name" -Dwerror=true "$@" &&
+        check "build-$name" ninja -C "$root/$name"
+}
+
+# run_tests NAME OPTIONS...: runs the tests of build-test/NAME and shows how they went.
+run_tests() {
+    local name=$1
+    shift
+    rm -f "$root/$name/meson-logs/testlog.json"
+    meson test -C "$root/$name" --no-rebuild --no-stdsplit "$@" >"$log/test-$name.txt" 2>&1
+    local record=$name=$root/$name/meson-logs/testlog.json
+    records+=("$record")
+    sed -n 's/^ *[0-9]*\/[0-9]* //p' "$log/test-$name.txt"
+    python3 tests/checks/summary.py --brief "$record"
+}
+
+# Undefined behaviour and races are failures, and a refused allocation is an answer, not an abort.
+export ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=1
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+export TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1
+
+header "What the tests need"
+tests/install-deps.sh --test || {
+    note failed install-deps "see above"
+    python3 tests/checks/summary.py "${records[@]}" 2>/dev/null || echo "0 passed, 1 failed, 0 skipped"
+    exit 1
+}
+footer
+
+header "Release build"
+build release --buildtype=release
+footer
+header "Tests"
+run_tests release
+footer
+
+leave_out_plain() {
+    echo "left out here, they say nothing new: the tests of suite 'plain' (headers, style, exports,"
+    echo "installation: the same files, whatever the compiler adds)"
+}
+
+if ! $quick; then
+    header "ASan and UBSan"
+    leave_out_plain
+    build asan --buildtype=debugoptimized -Db_sanitize=address,undefined &&
+        run_tests asan --no-suite plain --timeout-multiplier 4
+    footer
+
+    header "TSan"
+    leave_out_plain
+    build tsan --buildtype=debugoptimized -Db_sanitize=thread &&
+        run_tests tsan --no-suite plain --timeout-multiplier 8
+    footer
+
+    header "Fuzzing with clang"
+    fuzz() {
+        # New inputs go to a folder of their own; the committed ones are only read.
+        mkdir -p "$log/corpus"
+        "$root/fuzz/tests/checks/fuzz_problem" -max_total_time=30 -max_len=96 -print_final_stats=1 \
+            -artifact_prefix="$log/" "$log/corpus" tests/checks/corpus/problem
+    }
+    export CC=clang
+    build fuzz --buildtype=debugoptimized -Dfuzz=true -Dbench=false \
+        -Dc_args=-fsanitize=fuzzer-no-link \
+        -Db_sanitize=address,undefined -Db_lundef=false && check fuzz fuzz
+    unset CC
+    footer
+
+    header "Static analysis"
+    sources() {
+        find include core backends tests bench -name "*.$1" -type f | LC_ALL=C sort
+    }
+    tidy() {
+        python3 tests/checks/list_sources.py "$root/release" |
+            xargs -r -P "$jobs" -n 1 clang-tidy --quiet -p "$root/release"
+    }
+    static_check() {
+        cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability \
+            --inline-suppr --suppressions-list=.cppcheck-suppressions --error-exitcode=1 \
+            -j "$jobs" -D__x86_64__ -D__GNUC__=12 -I include -I . -I tests \
+            core backends bench tests
+    }
+    format() {
+        { sources c && sources h; } | xargs clang-format --dry-run --Werror
+    }
+    check clang-tidy tidy
+    check cppcheck static_check
+    check clang-format format
+    footer
+fi
+
+header "All together"
+echo "logs: $log/, $root/*/meson-logs/; $SECONDS s in all"
+python3 tests/checks/summary.py "${records[@]}"
