@@ -34,15 +34,15 @@ static double now(void)
 static double copy_once(const char *source, char *destination, int threads)
 {
     pthread_t handles[MAX_THREADS];
-    struct slice slices[MAX_THREADS];
+    struct slice slices[MAX_THREADS] = {{0}};
     size_t size = COPY_BYTES / (size_t)threads;
-    int started = 0;
+    int started = 1;
     double start = now();
     for (int i = 0; i < threads; i++) {
         slices[i] = (struct slice){source + (size_t)i * size, destination + (size_t)i * size, size};
-        if (i > 0 && pthread_create(&handles[i], NULL, copy_slice, &slices[i]) != 0) {
-            break;
-        }
+    }
+    while (started < threads &&
+           pthread_create(&handles[started], NULL, copy_slice, &slices[started]) == 0) {
         started++;
     }
     copy_slice(&slices[0]);
@@ -81,7 +81,7 @@ double bandwidth_measure(const struct session *session, char *how, size_t capaci
 {
     if (strcmp(session->info.backend, "cpu") == 0) {
         int threads = session->threads < MAX_THREADS ? session->threads : MAX_THREADS;
-        return measure_cpu(threads < 1 ? 1 : threads, how, capacity);
+        return measure_cpu(threads, how, capacity);
     }
     snprintf(how, capacity, "no copy is timed on %s devices yet", session->info.backend);
     return 0.0;

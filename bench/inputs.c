@@ -73,13 +73,13 @@ static int check_shapes(struct inputs *inputs)
 static int check_mask(const struct npy *array, const struct problem_shape *shape)
 {
     const struct npy_header *header = &array->header;
-    char text[256];
     if (header->type != NPY_BOOL && header->type != NPY_U8) {
         return fail(TOOL_USAGE, "%s: holds %s; --mask takes bool or uint8, 0 = masked", array->path,
                     npy_type_name(header->type));
     }
     if (header->rank != 2 || header->shape[0] != shape->batch ||
         header->shape[1] != shape->tokens) {
+        char text[256];
         shape_text(text, sizeof text, header->shape, header->rank);
         return fail(TOOL_USAGE,
                     "%s: has shape %s; --mask takes [batch, tokens], here [%" PRId64 ", %" PRId64

@@ -15,7 +15,7 @@ enum tool_status {
 void report_name(const char *name);
 
 /* A place such as "cpu.txt:3" in front of the next messages; NULL ends it. Keeps the pointer. */
-void report_place(const char *place);
+void report_place(const char *name);
 
 /* Prints one line on standard error and returns `status`, so that a caller can return it. */
 int fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
