@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+# Completion of monarch for bash.
+
+_monarch_words()
+{
+    mapfile -t COMPREPLY < <(compgen -W "$1" -- "$2")
+}
+
+# Files of one ending, and the directories on the way to them.
+_monarch_files()
+{
+    mapfile -t COMPREPLY < <(compgen -d -- "$2"; compgen -f -X "!*.$1" -- "$2")
+    compopt -o filenames 2>/dev/null || true
+}
+
+_monarch_value()
+{
+    case $1 in
+        --q | --k | --v | --mask) _monarch_files npy "$2" ;;
+        --out) _monarch_files "$3" "$2" ;;
+        --list) _monarch_files txt "$2" ;;
+        --stages)
+            mapfile -t COMPREPLY < <(compgen -d -- "$2")
+            compopt -o filenames 2>/dev/null || true
+            ;;
+        --compare) _monarch_words 'exact' "$2" ;;
+        --pad) _monarch_words 'end begin' "$2" ;;
+        --dtype) _monarch_words 'f32 f16 bf16' "$2" ;;
+        --device) _monarch_words 'cpu cuda opencl vulkan' "$2" ;;
+        --variant) _monarch_words "$(monarch devices 2>/dev/null |
+            sed -n 's/^  variants *//p')" "$2" ;;
+        --block | --steps | --scale | --threads | --shape | --kv-heads | --seconds | --seed | \
+            --batch | --head) COMPREPLY=() ;;
+        *) return 1 ;;
+    esac
+}
+
+_monarch()
+{
+    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    local command=${COMP_WORDS[1]}
+    local problem='--block --steps --pad --scale --dtype --device --variant --threads --help'
+    COMPREPLY=()
+    if ((COMP_CWORD == 1)); then
+        _monarch_words 'run devices bench map --help --version' "$word"
+        return
+    fi
+    local ending=npy
+    [[ $command == map ]] && ending=png
+    _monarch_value "$previous" "$word" "$ending" && return
+    case $command in
+        run) _monarch_words "--q --k --v --mask --out --compare --stages $problem" "$word" ;;
+        devices) _monarch_words '--threads --help' "$word" ;;
+        bench) _monarch_words "--shape --list --kv-heads --csv --seconds --seed $problem" "$word" ;;
+        map) _monarch_words "--q --k --mask --batch --head --out $problem" "$word" ;;
+    esac
+}
+
+complete -F _monarch monarch
