@@ -84,7 +84,6 @@ static inline void store_row(monarch_dtype dtype, char *target, int64_t feature_
 }
 
 typedef float quad __attribute__((vector_size(16)));
-typedef int32_t quad_index __attribute__((vector_size(16)));
 
 static inline quad load_quad(const float *address)
 {
@@ -98,14 +97,14 @@ static inline void transpose_4x4(const float *source, int64_t row, float *target
 {
     quad a = load_quad(source), b = load_quad(source + row);
     quad c = load_quad(source + 2 * row), d = load_quad(source + 3 * row);
-    const quad_index low = {0, 4, 1, 5}, high = {2, 6, 3, 7};
-    const quad_index first = {0, 1, 4, 5}, second = {2, 3, 6, 7};
-    quad ab_low = __builtin_shuffle(a, b, low), ab_high = __builtin_shuffle(a, b, high);
-    quad cd_low = __builtin_shuffle(c, d, low), cd_high = __builtin_shuffle(c, d, high);
-    quad out[4] = {__builtin_shuffle(ab_low, cd_low, first),
-                   __builtin_shuffle(ab_low, cd_low, second),
-                   __builtin_shuffle(ab_high, cd_high, first),
-                   __builtin_shuffle(ab_high, cd_high, second)};
+    quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    quad ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    quad cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    quad out[4] = {__builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5),
+                   __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
+                   __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5),
+                   __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
     for (int i = 0; i < 4; i++)
         memcpy(target + i * column, &out[i], sizeof out[i]);
 }

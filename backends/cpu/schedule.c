@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "backends/cpu/fast.h"
+#include "backends/cpu/isa.h"
 #include "backends/cpu/variants.h"
 
 /*
@@ -208,26 +209,14 @@ static uint64_t scratch(const mn_variant *base, const monarch_device *device,
 }
 
 #if defined(__x86_64__)
-static bool has_avx2(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
-}
-
-static bool has_avx512(void)
-{
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-}
-
 const mn_cpu_variant mn_cpu_avx512 = {.base = {"avx512", covers, scratch},
-                                      .usable = has_avx512,
+                                      .usable = mn_cpu_has_avx512,
                                       .needs = "AVX-512 (F, VL, BW, DQ)",
                                       .run = run,
                                       .kernels = &mn_cpu_kernels_avx512};
 
 const mn_cpu_variant mn_cpu_avx2 = {.base = {"avx2", covers, scratch},
-                                    .usable = has_avx2,
+                                    .usable = mn_cpu_has_avx2,
                                     .needs = "AVX2, FMA or F16C",
                                     .run = run,
                                     .kernels = &mn_cpu_kernels_avx2};

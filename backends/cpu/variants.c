@@ -6,6 +6,7 @@
 
 #include "backends/cpu/cpu.h"
 #include "backends/cpu/fast.h"
+#include "backends/cpu/isa.h"
 
 /* Most specific first; naive runs everything everywhere. */
 static const mn_cpu_variant *const table[] = {
@@ -27,18 +28,10 @@ static void append(char *list, size_t capacity, const char *word)
 
 static void list_features(monarch_device_info *info)
 {
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2"))
-        append(info->features, sizeof info->features, "avx2");
-    if (__builtin_cpu_supports("fma"))
-        append(info->features, sizeof info->features, "fma");
-    if (__builtin_cpu_supports("f16c"))
-        append(info->features, sizeof info->features, "f16c");
-    if (__builtin_cpu_supports("avx512f"))
-        append(info->features, sizeof info->features, "avx512f");
-#else
-    (void)info;
-#endif
+    bool present;
+    for (int i = 0; mn_cpu_feature(i, &present); i++)
+        if (present)
+            append(info->features, sizeof info->features, mn_cpu_feature(i, &present));
 }
 
 /* f32 lanes of the vectors that the preferred variant works with. */

@@ -40,7 +40,8 @@ MONARCH_API monarch_status monarch_plan_create(monarch_device *device,
 /* Frees the plan and nulls the handle. Work that uses it must be done. NULL is allowed. */
 MONARCH_API void monarch_plan_destroy(monarch_plan **plan);
 
-/* The problem with every default filled in, as monarch_problem_resolve gives it. */
+/* The problem with every default filled in, as monarch_problem_resolve gives it; the caller sets
+   problem->struct_size, for instance by monarch_problem_default. */
 MONARCH_API monarch_status monarch_plan_problem(const monarch_plan *plan,
                                                 monarch_problem *problem, monarch_error *error);
 
