@@ -208,7 +208,7 @@ static monarch_status bind(const monarch_plan *plan, monarch_queue *queue,
 monarch_status monarch_plan_execute(const monarch_plan *plan, monarch_queue *queue,
                                     const monarch_plan_args *args, monarch_error *error)
 {
-    mn_bindings bindings;
+    mn_bindings bindings = {0};
     MN_TRY(bind(plan, queue, args, &bindings, error));
     if (bindings.run_count == 0)
         return MONARCH_OK;
@@ -226,7 +226,7 @@ monarch_status monarch_plan_time(const monarch_plan *plan, monarch_queue *queue,
                                  const monarch_plan_args *args, uint32_t count, double *seconds,
                                  monarch_error *error)
 {
-    mn_bindings bindings;
+    mn_bindings bindings = {0};
     MN_TRY(bind(plan, queue, args, &bindings, error));
     if (!seconds && count > 0)
         return mn_fail_null(error, "seconds");
