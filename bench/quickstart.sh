@@ -33,6 +33,18 @@ show() {
     "$@"
 }
 
+# The same for a command whose output matters only when it fails: quietly LOG COMMAND...
+quietly() {
+    local log=$1
+    shift
+    if ! show "$@" >"$log" 2>&1; then
+        tail -n 40 "$log" >&2
+        echo "quickstart: this failed: $*" >&2
+        exit 1
+    fi
+    head -n 1 "$log"
+}
+
 echo "This will: 1. install what the build needs and is not there (apt, may ask for your password)"
 echo "           2. configure and build libmonarch in $build/"
 echo "           3. run MonarchAttention on queries, keys and values of a sentence encoder and"
@@ -43,19 +55,13 @@ step "1. What the build needs"
 tests/install-deps.sh
 
 step "2. Build"
+mkdir -p "$build"
+again=()
 if [ -f "$build/build.ninja" ]; then
-    show meson setup --reconfigure "$build" -Dtests=false >"$build/configure.log"
-else
-    mkdir -p "$build"
-    show meson setup "$build" --buildtype=release -Dtests=false >"$build/configure.log" || {
-        cat "$build/configure.log" >&2
-        exit 1
-    }
+    again=(--reconfigure)
 fi
-show ninja -C "$build" -v >"$build/build.log" || {
-    tail -n 40 "$build/build.log" >&2
-    exit 1
-}
+quietly "$build/configure.log" meson setup "${again[@]}" "$build" --buildtype=release -Dtests=false
+quietly "$build/build.log" ninja -C "$build"
 monarch=$build/bench/monarch
 echo "built $monarch"
 

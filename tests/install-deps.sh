@@ -109,8 +109,8 @@ fi
 echo "install-deps: missing on this machine:"
 printf '  %s\n' "${reasons[@]}"
 if ! command -v apt-get >/dev/null 2>&1; then
-    echo "install-deps: this system has no apt. Please install the above by its own means (the names" >&2
-    echo "are Debian's) and try again." >&2
+    echo "install-deps: this system has no apt. Please install the above by its own means (the" >&2
+    echo "names are Debian's) and try again." >&2
     exit 1
 fi
 
@@ -127,7 +127,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 as_root+=(env DEBIAN_FRONTEND=noninteractive)
 
-echo "install-deps: installing them with ${as_root[0]/env/apt-get} ..."
+echo "install-deps: installing them with apt-get ..."
 "${as_root[@]}" apt-get -qq update </dev/null
 packages=()
 for package in "${missing[@]}"; do

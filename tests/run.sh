@@ -97,7 +97,7 @@ export TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1
 header "What the tests need"
 tests/install-deps.sh --test || {
     note failed install-deps "see above"
-    python3 tests/checks/summary.py "${records[@]}" 2>/dev/null || echo "0 passed, 1 failed, 0 skipped"
+    echo "0 passed, 1 failed, 0 skipped"
     exit 1
 }
 footer

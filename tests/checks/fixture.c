@@ -99,8 +99,8 @@ uint64_t fixture_seed(void)
         const char *given = getenv("MONARCH_SEED");
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
-        seed = given ? strtoull(given, NULL, 0) : (uint64_t)now.tv_sec * 1000003u +
-                                                      (uint64_t)now.tv_nsec;
+        seed = given ? strtoull(given, NULL, 0)
+                     : (uint64_t)now.tv_sec * 1000003u + (uint64_t)now.tv_nsec;
         seed |= 1;
         printf("seed: MONARCH_SEED=%" PRIu64 "\n", seed);
         fflush(stdout);

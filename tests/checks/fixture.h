@@ -3,11 +3,11 @@
 #define TESTS_CHECKS_FIXTURE_H
 
 #include <monarch/monarch.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 

@@ -16,10 +16,10 @@ static uint8_t take(reader *r)
 
 static int64_t take_number(reader *r)
 {
-    static const int64_t edges[] = {0,          1,          -1,         2,
-                                    INT64_MAX,  INT64_MIN,  INT32_MAX,  INT32_MIN,
-                                    1LL << 40,  1LL << 24,  1LL << 31,  1LL << 32,
-                                    (1LL << 62) - 1, 1LL << 56, 65535, -(1LL << 61)};
+    static const int64_t edges[] = {
+        0,         1,           -1,        2,         INT64_MAX, INT64_MIN,       INT32_MAX,
+        INT32_MIN, 1LL << 40,   1LL << 24, 1LL << 31, 1LL << 32, (1LL << 62) - 1, 1LL << 56,
+        65535,     -(1LL << 61)};
     uint8_t choice = take(r);
     if (choice < 128)
         return edges[choice % (sizeof edges / sizeof *edges)];
@@ -31,9 +31,9 @@ static int64_t take_number(reader *r)
 
 static void take_name(reader *r, char *name, size_t capacity)
 {
-    static const char *const known[] = {"cpu",    "naive",  "generic", "avx2", "avx512", "cuda:0",
-                                        "cpu:1",  "foo",    "cpu:",    "",     "opencl", "vulkan:3",
-                                        "naive ", "avx512 naive"};
+    static const char *const known[] = {"cpu",    "naive",    "generic", "avx2",        "avx512",
+                                        "cuda:0", "cpu:1",    "foo",     "cpu:",        "",
+                                        "opencl", "vulkan:3", "naive ",  "avx512 naive"};
     uint8_t choice = take(r);
     memset(name, 0, capacity);
     if (choice < 192) {
@@ -102,14 +102,33 @@ static void take_tensors(reader *r, monarch_problem *p)
 /* Puts a raw number into one field; most of these make the problem invalid. */
 static void spoil(reader *r, monarch_problem *p)
 {
-    int64_t *const wide[] = {
-        &p->batch, &p->heads, &p->kv_heads, &p->tokens, &p->head_dim, &p->value_dim,
-        &p->block_size, &p->q.strides.batch, &p->q.strides.head, &p->q.strides.block,
-        &p->q.strides.token, &p->q.strides.feature, &p->k.strides.batch, &p->k.strides.block,
-        &p->v.strides.head, &p->v.strides.token, &p->v.strides.feature, &p->out.strides.batch,
-        &p->out.strides.head, &p->out.strides.block, &p->out.strides.token,
-        &p->out.strides.feature, &p->mask_strides.batch, &p->mask_strides.head,
-        &p->mask_strides.block, &p->mask_strides.token, &p->mask_strides.feature};
+    int64_t *const wide[] = {&p->batch,
+                             &p->heads,
+                             &p->kv_heads,
+                             &p->tokens,
+                             &p->head_dim,
+                             &p->value_dim,
+                             &p->block_size,
+                             &p->q.strides.batch,
+                             &p->q.strides.head,
+                             &p->q.strides.block,
+                             &p->q.strides.token,
+                             &p->q.strides.feature,
+                             &p->k.strides.batch,
+                             &p->k.strides.block,
+                             &p->v.strides.head,
+                             &p->v.strides.token,
+                             &p->v.strides.feature,
+                             &p->out.strides.batch,
+                             &p->out.strides.head,
+                             &p->out.strides.block,
+                             &p->out.strides.token,
+                             &p->out.strides.feature,
+                             &p->mask_strides.batch,
+                             &p->mask_strides.head,
+                             &p->mask_strides.block,
+                             &p->mask_strides.token,
+                             &p->mask_strides.feature};
     enum { WIDE = sizeof wide / sizeof *wide };
     unsigned choice = take(r) % (WIDE + 8u);
     int64_t value = take_number(r);

@@ -125,8 +125,8 @@ int main(int argc, char **argv)
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     const char *given = getenv("MONARCH_SEED");
-    uint64_t seed = given ? strtoull(given, NULL, 0)
-                          : (uint64_t)now.tv_sec * 1000003u + (uint64_t)now.tv_nsec;
+    uint64_t seed =
+        given ? strtoull(given, NULL, 0) : (uint64_t)now.tv_sec * 1000003u + (uint64_t)now.tv_nsec;
     unsigned long long runs = 0;
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--runs") == 0 && i + 1 < argc)

@@ -11,7 +11,7 @@ typedef struct fuzz_case {
     char device_name[24];
     char variant_name[24];
     bool forced; /* ask for the variant by name */
-    bool wild; /* tensors hold random bits: NaN, Inf, subnormal and huge numbers among them */
+    bool wild;   /* tensors hold random bits: NaN, Inf, subnormal and huge numbers among them */
     uint64_t seed;
 } fuzz_case;
 

@@ -4,10 +4,10 @@
 
 A RECORD is PHASE=PATH. A path that ends in .json is a log of `meson test --no-stdsplit`; any other
 holds lines 'passed|failed|skipped TAB name TAB reason'. Each cmocka case counts as one; a program
-without cases counts as one by its exit status (77 = skipped), or by a last line of the form 'N
-passed, N failed, N skipped'. A case that was announced and has no result counts as failed, so a
-crash is never lost. Failures and skips are listed with what was printed about them; the last line is
-the sum, and the exit status is 1 when something failed or nothing ran.
+without cases counts as one by its exit status (77 = skipped), or by a last line of the form
+'N passed, N failed, N skipped'. A case that was announced and has no result counts as failed, so a
+crash is never lost. Failures and skips are listed with what was printed about them; the last line
+is the sum, and the exit status is 1 when something failed or nothing ran.
 """
 import json
 import re
@@ -140,7 +140,8 @@ def self_test():
     base = {"name": "p / s", "stdout": "", "returncode": 1}
     for result in ("OK", "FAIL", "TIMEOUT", "SKIP"):
         add_meson_test(total, "x", {**base, "result": result})
-    add_meson_test(total, "x", {**base, "result": "OK", "stdout": "3 passed, 0 failed, 1 skipped\n"})
+    own = {**base, "result": "OK", "stdout": "3 passed, 0 failed, 1 skipped\n"}
+    add_meson_test(total, "x", own)
     assert total.line() == "4 passed, 2 failed, 2 skipped", total.line()
 
 

@@ -110,8 +110,7 @@ static monarch_status create_plan(life *l, monarch_error *error)
     monarch_plan_options options = monarch_plan_options_default();
     options.variant = l->variant;
     l->plan = (monarch_plan *)l;
-    monarch_status status =
-        monarch_plan_create(l->device, &l->problem, &options, &l->plan, error);
+    monarch_status status = monarch_plan_create(l->device, &l->problem, &options, &l->plan, error);
     if (status != MONARCH_OK)
         assert_null(l->plan);
     return status;
@@ -145,15 +144,13 @@ static monarch_status execute(life *l, monarch_error *error)
 static monarch_status copy(life *l, monarch_error *error)
 {
     monarch_status status = monarch_buffer_write(l->queue, l->buffer, 0, l->t.q, 1000, error);
-    return status == MONARCH_OK
-               ? monarch_buffer_read(l->queue, l->buffer, 0, l->t.q, 1000, error)
-               : status;
+    return status == MONARCH_OK ? monarch_buffer_read(l->queue, l->buffer, 0, l->t.q, 1000, error)
+                                : status;
 }
 
 static monarch_status run_attention(life *l, monarch_error *error)
 {
-    return monarch_attention(l->device, &l->problem, l->t.q, l->t.k, l->t.v, NULL, l->t.out,
-                             error);
+    return monarch_attention(l->device, &l->problem, l->t.q, l->t.k, l->t.v, NULL, l->t.out, error);
 }
 
 static monarch_status run_stages(life *l, monarch_error *error)

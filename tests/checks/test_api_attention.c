@@ -36,12 +36,12 @@ static void test_attention_arguments(void **state)
                     &error, "device", "NULL");
     fixture_invalid("problem", monarch_attention(d, NULL, t.q, t.k, t.v, NULL, t.out, &error),
                     &error, "problem", "NULL");
-    fixture_invalid("q", monarch_attention(d, &p, NULL, t.k, t.v, NULL, t.out, &error), &error,
-                    "q", "NULL");
-    fixture_invalid("k", monarch_attention(d, &p, t.q, NULL, t.v, NULL, t.out, &error), &error,
-                    "k", "NULL");
-    fixture_invalid("v", monarch_attention(d, &p, t.q, t.k, NULL, NULL, t.out, &error), &error,
-                    "v", "NULL");
+    fixture_invalid("q", monarch_attention(d, &p, NULL, t.k, t.v, NULL, t.out, &error), &error, "q",
+                    "NULL");
+    fixture_invalid("k", monarch_attention(d, &p, t.q, NULL, t.v, NULL, t.out, &error), &error, "k",
+                    "NULL");
+    fixture_invalid("v", monarch_attention(d, &p, t.q, t.k, NULL, NULL, t.out, &error), &error, "v",
+                    "NULL");
     fixture_invalid("out", monarch_attention(d, &p, t.q, t.k, t.v, NULL, NULL, &error), &error,
                     "out", "NULL");
     fixture_invalid("mask", monarch_attention(d, &p, t.q, t.k, t.v, t.mask, t.out, &error), &error,
@@ -125,18 +125,14 @@ static void test_stage_arguments(void **state)
     point_at(memory, values);
     monarch_error error = {MONARCH_OK, ""};
     monarch_device *d = shared.device;
-    fixture_invalid("tensors",
-                    monarch_stage_run(d, &p, NULL, 0, NULL, values, values, &error), &error,
-                    "tensors", "NULL");
-    fixture_invalid("inputs",
-                    monarch_stage_run(d, &p, NULL, 0, &tensors, NULL, values, &error), &error,
-                    "inputs", "NULL");
-    fixture_invalid("outputs",
-                    monarch_stage_run(d, &p, NULL, 0, &tensors, values, NULL, &error), &error,
-                    "outputs", "NULL");
-    fixture_invalid("index",
-                    monarch_stage_run(d, &p, NULL, 4, &tensors, values, values, &error), &error,
-                    "index", "4");
+    fixture_invalid("tensors", monarch_stage_run(d, &p, NULL, 0, NULL, values, values, &error),
+                    &error, "tensors", "NULL");
+    fixture_invalid("inputs", monarch_stage_run(d, &p, NULL, 0, &tensors, NULL, values, &error),
+                    &error, "inputs", "NULL");
+    fixture_invalid("outputs", monarch_stage_run(d, &p, NULL, 0, &tensors, values, NULL, &error),
+                    &error, "outputs", "NULL");
+    fixture_invalid("index", monarch_stage_run(d, &p, NULL, 4, &tensors, values, values, &error),
+                    &error, "index", "4");
     /* Each stage but the first names the inputs that it misses. */
     static const struct {
         uint32_t index;
@@ -154,10 +150,10 @@ static void test_stage_arguments(void **state)
     for (size_t i = 0; i < sizeof misses / sizeof *misses; i++) {
         monarch_stage_values inputs = values[0];
         memset((char *)&inputs + misses[i].missing, 0, sizeof(float *));
-        fixture_invalid("missing",
-                        monarch_stage_run(d, &p, NULL, misses[i].index, &tensors, &inputs, &none,
-                                          &error),
-                        &error, misses[i].word, "NULL");
+        fixture_invalid(
+            "missing",
+            monarch_stage_run(d, &p, NULL, misses[i].index, &tensors, &inputs, &none, &error),
+            &error, misses[i].word, "NULL");
     }
     fixture_ok("stage 0 reads nothing",
                monarch_stage_run(d, &p, NULL, 0, &tensors, &none, &values[0], &error), &error);
@@ -205,10 +201,10 @@ static void test_agreement(void **state)
     assert_true(close_to(t.out, first, FIXTURE_OUT));
     for (uint32_t i = 0; i < STAGES; i++) {
         fixture_poison(t.out, sizeof t.out);
-        fixture_ok("stage",
-                   monarch_stage_run(d, &p, NULL, i, &tensors, &b[i > 0 ? i - 1 : 0], &b[i],
-                                     &error),
-                   &error);
+        fixture_ok(
+            "stage",
+            monarch_stage_run(d, &p, NULL, i, &tensors, &b[i > 0 ? i - 1 : 0], &b[i], &error),
+            &error);
         bool last = i == STAGES - 1, left = i % 2 != 0;
         assert_int_equal(fixture_all_poison(t.out, sizeof t.out), !last);
         if (last)

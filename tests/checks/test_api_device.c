@@ -253,8 +253,8 @@ static void test_find(void **state)
     }
     monarch_error error = {MONARCH_OK, ""};
     monarch_device *device = (monarch_device *)&error;
-    fixture_invalid("null", monarch_instance_find(NULL, "cpu", &device, &error), &error,
-                    "instance", "NULL");
+    fixture_invalid("null", monarch_instance_find(NULL, "cpu", &device, &error), &error, "instance",
+                    "NULL");
     assert_null(device);
     fixture_invalid("null", monarch_instance_find(shared.instance, NULL, &device, &error), &error,
                     "name", "NULL");
@@ -310,10 +310,14 @@ static void test_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_instance_params), cmocka_unit_test(test_instance_choices),
-        cmocka_unit_test(test_instance_newer),  cmocka_unit_test(test_backends),
-        cmocka_unit_test(test_devices),         cmocka_unit_test(test_device_info_sizes),
-        cmocka_unit_test(test_find),            cmocka_unit_test(test_find_absent),
+        cmocka_unit_test(test_instance_params),
+        cmocka_unit_test(test_instance_choices),
+        cmocka_unit_test(test_instance_newer),
+        cmocka_unit_test(test_backends),
+        cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_device_info_sizes),
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_find_absent),
         cmocka_unit_test(test_log),
     };
     return cmocka_run_group_tests_name("api_device", tests, open_shared, close_shared);

@@ -136,10 +136,12 @@ typedef struct slot {
 } slot;
 
 static const slot slots[] = {
-    {"q", offsetof(monarch_plan_args, q)},       {"k", offsetof(monarch_plan_args, k)},
-    {"v", offsetof(monarch_plan_args, v)},       {"out", offsetof(monarch_plan_args, out)},
-    {"mask", offsetof(monarch_plan_args, mask)}, {"workspace",
-                                                  offsetof(monarch_plan_args, workspace)},
+    {"q", offsetof(monarch_plan_args, q)},
+    {"k", offsetof(monarch_plan_args, k)},
+    {"v", offsetof(monarch_plan_args, v)},
+    {"out", offsetof(monarch_plan_args, out)},
+    {"mask", offsetof(monarch_plan_args, mask)},
+    {"workspace", offsetof(monarch_plan_args, workspace)},
 };
 
 enum { SLOTS = sizeof slots / sizeof *slots, TENSORS = 5 };
@@ -155,8 +157,15 @@ static void test_memory(void **state)
     (void)state;
     scene s = open_scene(1);
     set_args(&s);
-    static const int kinds[] = {MONARCH_MEMORY_CUDA, MONARCH_MEMORY_OPENCL, MONARCH_MEMORY_SVM,
-                                MONARCH_MEMORY_VULKAN, 7, 31, 32, 1000, -1};
+    static const int kinds[] = {MONARCH_MEMORY_CUDA,
+                                MONARCH_MEMORY_OPENCL,
+                                MONARCH_MEMORY_SVM,
+                                MONARCH_MEMORY_VULKAN,
+                                7,
+                                31,
+                                32,
+                                1000,
+                                -1};
     for (int i = 0; i < SLOTS; i++) {
         monarch_plan_args args = s.args;
         monarch_memory *memory = memory_of(&args, i), valid = *memory;
@@ -313,8 +322,8 @@ static void test_forms_of_memory(void **state)
     args.out = monarch_buffer_memory(out, 256);
     args.workspace = monarch_buffer_memory(workspace, 0);
     fixture_ok("execute", monarch_plan_execute(s.plan, s.f.queue, &args, &error), &error);
-    fixture_ok("read",
-               monarch_buffer_read(s.f.queue, out, 256, s.t.out, sizeof s.t.out, &error), &error);
+    fixture_ok("read", monarch_buffer_read(s.f.queue, out, 256, s.t.out, sizeof s.t.out, &error),
+               &error);
     assert_memory_equal(s.t.out, expected, sizeof expected);
     monarch_buffer_destroy(&q);
     monarch_buffer_destroy(&k);
@@ -392,10 +401,14 @@ static void test_backwards(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_null),      cmocka_unit_test(test_structure),
-        cmocka_unit_test(test_memory),    cmocka_unit_test(test_alignment),
-        cmocka_unit_test(test_mask),      cmocka_unit_test(test_overlap),
-        cmocka_unit_test(test_backwards), cmocka_unit_test(test_forms_of_memory),
+        cmocka_unit_test(test_null),
+        cmocka_unit_test(test_structure),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_alignment),
+        cmocka_unit_test(test_mask),
+        cmocka_unit_test(test_overlap),
+        cmocka_unit_test(test_backwards),
+        cmocka_unit_test(test_forms_of_memory),
         cmocka_unit_test(test_buffer_arguments),
     };
     return cmocka_run_group_tests_name("api_execute", tests, NULL, NULL);

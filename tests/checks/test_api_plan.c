@@ -40,9 +40,8 @@ static void refuse_options(const monarch_plan_options *options, monarch_status e
     monarch_problem problem = fixture_problem();
     monarch_plan *plan = (monarch_plan *)&error;
     const char *words[FIXTURE_WORDS] = {word, other};
-    fixture_expect("options",
-                   monarch_plan_create(shared.device, &problem, options, &plan, &error), expected,
-                   &error, words);
+    fixture_expect("options", monarch_plan_create(shared.device, &problem, options, &plan, &error),
+                   expected, &error, words);
     assert_null(plan);
 }
 
@@ -68,8 +67,7 @@ static void test_options(void **state)
     monarch_plan *plan = NULL;
     monarch_error error = {MONARCH_OK, ""};
     fixture_ok("zero tail",
-               monarch_plan_create(shared.device, &problem, &newer.options, &plan, &error),
-               &error);
+               monarch_plan_create(shared.device, &problem, &newer.options, &plan, &error), &error);
     monarch_plan_destroy(&plan);
     assert_null(plan);
     monarch_plan_destroy(&plan);
@@ -95,10 +93,10 @@ static void test_unknown_variants(void **state)
         monarch_stage_tensors tensors = {t.q, t.k, t.v, NULL, t.out};
         monarch_stage_values values[4];
         memset(values, 0, sizeof values);
-        fixture_expect("stages_run",
-                       monarch_stages_run(shared.device, &problem, names[i], &tensors, values, 4,
-                                          &error),
-                       MONARCH_ERROR_UNSUPPORTED, &error, words);
+        fixture_expect(
+            "stages_run",
+            monarch_stages_run(shared.device, &problem, names[i], &tensors, values, 4, &error),
+            MONARCH_ERROR_UNSUPPORTED, &error, words);
     }
 }
 
@@ -141,8 +139,8 @@ static void test_null(void **state)
                     "device", "NULL");
     assert_null(plan);
     plan = (monarch_plan *)&error;
-    fixture_invalid("create", monarch_plan_create(shared.device, NULL, NULL, &plan, &error),
-                    &error, "problem", "NULL");
+    fixture_invalid("create", monarch_plan_create(shared.device, NULL, NULL, &plan, &error), &error,
+                    "problem", "NULL");
     assert_null(plan);
     fixture_invalid("create", monarch_plan_create(shared.device, &problem, NULL, NULL, &error),
                     &error, "plan", "NULL");
@@ -231,8 +229,7 @@ static void test_stages(void **state)
         fixture_invalid("size", monarch_plan_stage(plan, 0, &info, &error), &error, "struct_size",
                         "0");
         cost.struct_size = 3;
-        fixture_invalid("size", monarch_plan_cost(plan, &cost, &error), &error, "struct_size",
-                        "3");
+        fixture_invalid("size", monarch_plan_cost(plan, &cost, &error), &error, "struct_size", "3");
         monarch_plan_destroy(&plan);
     }
 }
@@ -309,13 +306,13 @@ static void check_empty(const monarch_problem *problem)
     monarch_plan_destroy(&plan);
     fixture_ok("attention",
                monarch_attention(device, problem, NULL, NULL, NULL, NULL, NULL, &error), &error);
-    fixture_ok("attention",
-               monarch_attention(device, problem, t.q, t.k, t.v, NULL, t.out, &error), &error);
+    fixture_ok("attention", monarch_attention(device, problem, t.q, t.k, t.v, NULL, t.out, &error),
+               &error);
     monarch_stage_tensors tensors = {NULL, NULL, NULL, NULL, NULL};
     monarch_stage_values values[4];
     memset(values, 0, sizeof values);
-    fixture_ok("stages_run",
-               monarch_stages_run(device, problem, NULL, &tensors, values, 4, &error), &error);
+    fixture_ok("stages_run", monarch_stages_run(device, problem, NULL, &tensors, values, 4, &error),
+               &error);
     assert_true(fixture_all_poison(&t, sizeof t));
 }
 
@@ -340,10 +337,10 @@ static void test_empty_invalid(void **state)
     monarch_problem problem = fixture_problem();
     problem.batch = 0;
     problem.steps = 65;
-    fixture_invalid("attention",
-                    monarch_attention(shared.device, &problem, NULL, NULL, NULL, NULL, NULL,
-                                      &error),
-                    &error, "steps", "65");
+    fixture_invalid(
+        "attention",
+        monarch_attention(shared.device, &problem, NULL, NULL, NULL, NULL, NULL, &error), &error,
+        "steps", "65");
 }
 
 int main(void)

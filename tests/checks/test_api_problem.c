@@ -25,11 +25,13 @@ typedef struct row {
     const char *words[FIXTURE_WORDS];
 } row;
 
+/* clang-format off: its versions disagree about a macro that starts with a brace */
 #define I32(field, value) {offsetof(monarch_problem, field), INT32, value, 0}
 #define I64(field, value) {offsetof(monarch_problem, field), INT64, value, 0}
 #define F32(field, value) {offsetof(monarch_problem, field), FLOAT, 0, value}
-#define OUT(b, h, k, t, f) \
-    I64(out.strides.batch, b), I64(out.strides.head, h), I64(out.strides.block, k), \
+/* clang-format on */
+#define OUT(b, h, k, t, f)                                                                         \
+    I64(out.strides.batch, b), I64(out.strides.head, h), I64(out.strides.block, k),                \
         I64(out.strides.token, t), I64(out.strides.feature, f)
 /* A change at offset 0 ends the list: struct_size has tests of its own. */
 
@@ -184,8 +186,8 @@ static void refused_everywhere(const row *r, const monarch_problem *problem)
     assert_null(plan);
     float memory[4] = {0};
     memset(&error, 0, sizeof error);
-    status = monarch_attention(shared.device, problem, memory, memory, memory, NULL, memory,
-                               &error);
+    status =
+        monarch_attention(shared.device, problem, memory, memory, memory, NULL, memory, &error);
     fixture_expect("attention", status, r->expected, &error, r->words);
     memset(&error, 0, sizeof error);
     monarch_stage_tensors tensors = {memory, memory, memory, NULL, memory};
@@ -259,7 +261,7 @@ static void test_defaults_of_strides(void **state)
     monarch_problem problem = fixture_problem(), r;
     monarch_error error = {MONARCH_OK, ""};
     problem.q.strides = (monarch_strides){320, 8, 0, 32, 0}; /* [batch, token, head, feature] */
-    problem.block_size = 100;                                 /* longer than the sequence */
+    problem.block_size = 100;                                /* longer than the sequence */
     fixture_ok("resolve", monarch_problem_resolve(&problem, &r, &error), &error);
     assert_int_equal(r.block_size, 10);
     assert_int_equal(r.q.strides.feature, 1);

@@ -49,8 +49,8 @@ static void test_buffer(void **state)
     fixture_invalid("null", monarch_buffer_create(NULL, 8, &buffer, &error), &error, "device",
                     "NULL");
     assert_null(buffer);
-    fixture_invalid("null", monarch_buffer_create(shared.device, 8, NULL, &error), &error,
-                    "buffer", "NULL");
+    fixture_invalid("null", monarch_buffer_create(shared.device, 8, NULL, &error), &error, "buffer",
+                    "NULL");
     static const uint64_t huge[] = {UINT64_MAX, INT64_MAX, UINT64_C(1) << 60};
     for (size_t i = 0; i < 3; i++) {
         char bytes[24];
@@ -100,8 +100,8 @@ static void test_copies(void **state)
                         monarch_buffer_read(q, buffer, wrong[i][0], back, wrong[i][1], &error),
                         &error, "size", "100");
     }
-    fixture_invalid("null", monarch_buffer_write(NULL, buffer, 0, host, 1, &error), &error,
-                    "queue", "NULL");
+    fixture_invalid("null", monarch_buffer_write(NULL, buffer, 0, host, 1, &error), &error, "queue",
+                    "NULL");
     fixture_invalid("null", monarch_buffer_write(q, NULL, 0, host, 1, &error), &error, "buffer",
                     "NULL");
     fixture_invalid("null", monarch_buffer_write(q, buffer, 0, NULL, 1, &error), &error, "NULL",

@@ -17,18 +17,35 @@ static void test_pinned_values(void **state)
 {
     (void)state;
     static const int got[] = {
-        MONARCH_OK, MONARCH_ERROR_INVALID_ARGUMENT, MONARCH_ERROR_UNSUPPORTED,
-        MONARCH_ERROR_OUT_OF_MEMORY, MONARCH_ERROR_NATIVE, MONARCH_ERROR_DEVICE_LOST,
+        MONARCH_OK,
+        MONARCH_ERROR_INVALID_ARGUMENT,
+        MONARCH_ERROR_UNSUPPORTED,
+        MONARCH_ERROR_OUT_OF_MEMORY,
+        MONARCH_ERROR_NATIVE,
+        MONARCH_ERROR_DEVICE_LOST,
         MONARCH_ERROR_FORKED,
-        MONARCH_F32, MONARCH_F16, MONARCH_BF16,
-        MONARCH_PAD_END, MONARCH_PAD_BEGIN,
-        MONARCH_MEMORY_NONE, MONARCH_MEMORY_HOST, MONARCH_MEMORY_BUFFER, MONARCH_MEMORY_CUDA,
-        MONARCH_MEMORY_OPENCL, MONARCH_MEMORY_SVM, MONARCH_MEMORY_VULKAN,
-        MONARCH_LOG_WARNING, MONARCH_LOG_INFO,
-        MONARCH_STAGE_RIGHT, MONARCH_STAGE_LEFT, MONARCH_STAGE_RIGHT_VALUE, MONARCH_STAGE_LEFT_OUT,
-        MONARCH_MAX_STEPS, MONARCH_ERROR_MESSAGE_SIZE,
+        MONARCH_F32,
+        MONARCH_F16,
+        MONARCH_BF16,
+        MONARCH_PAD_END,
+        MONARCH_PAD_BEGIN,
+        MONARCH_MEMORY_NONE,
+        MONARCH_MEMORY_HOST,
+        MONARCH_MEMORY_BUFFER,
+        MONARCH_MEMORY_CUDA,
+        MONARCH_MEMORY_OPENCL,
+        MONARCH_MEMORY_SVM,
+        MONARCH_MEMORY_VULKAN,
+        MONARCH_LOG_WARNING,
+        MONARCH_LOG_INFO,
+        MONARCH_STAGE_RIGHT,
+        MONARCH_STAGE_LEFT,
+        MONARCH_STAGE_RIGHT_VALUE,
+        MONARCH_STAGE_LEFT_OUT,
+        MONARCH_MAX_STEPS,
+        MONARCH_ERROR_MESSAGE_SIZE,
     };
-    static const int pinned[] = {0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 0, 1, 0, 1,
+    static const int pinned[] = {0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 0, 1,  0,  1,
                                  2, 3, 4, 5, 6, 1, 2, 0, 1, 2, 3, 64, 508};
     assert_int_equal(sizeof got, sizeof pinned);
     assert_memory_equal(got, pinned, sizeof pinned);
@@ -46,8 +63,9 @@ static void test_pinned_values(void **state)
 static void test_names(void **state)
 {
     (void)state;
-    static const char *const statuses[] = {"OK",     "INVALID_ARGUMENT", "UNSUPPORTED",
-                                           "OUT_OF_MEMORY", "NATIVE", "DEVICE_LOST", "FORKED"};
+    static const char *const statuses[] = {
+        "OK",     "INVALID_ARGUMENT", "UNSUPPORTED", "OUT_OF_MEMORY",
+        "NATIVE", "DEVICE_LOST",      "FORKED"};
     for (int i = 0; i < 7; i++)
         assert_string_equal(monarch_status_name((monarch_status)i), statuses[i]);
     assert_non_null(monarch_status_name((monarch_status)7));

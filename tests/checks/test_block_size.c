@@ -83,8 +83,8 @@ static void test_table(void **state)
 {
     (void)state;
     static const int64_t values[][3] = {/* tokens, steps, block */
-                                        {1, 1, 1},    {7, 3, 7},      {16, 1, 16},
-                                        {256, 3, 16}, {1024, 1, 32},  {4096, 1, 48},
+                                        {1, 1, 1},     {7, 3, 7},      {16, 1, 16},
+                                        {256, 3, 16},  {1024, 1, 32},  {4096, 1, 48},
                                         {8192, 2, 80}, {16384, 1, 96}, {65536, 1, 208}};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         assert_int_equal(monarch_default_block_size(values[i][0], (int32_t)values[i][1]),

@@ -45,21 +45,18 @@ static int check_refusals(const inherited *p)
     memset(values, 0, sizeof values);
     int bad = wrong("execute", monarch_plan_execute(p->plan, queue, &p->args, &e), &e);
     bad += wrong("time", monarch_plan_time(p->plan, queue, &p->args, 1, seconds, &e), &e);
-    bad += wrong("plan_create",
-                 monarch_plan_create(device, &p->problem, NULL, &plan, &e), &e);
+    bad += wrong("plan_create", monarch_plan_create(device, &p->problem, NULL, &plan, &e), &e);
     bad += wrong("queue_create", monarch_queue_create(device, &new_queue, &e), &e);
     bad += wrong("queue_wait", monarch_queue_wait(queue, &e), &e);
     bad += wrong("buffer_create", monarch_buffer_create(device, 4, &buffer, &e), &e);
     bad += wrong("workspace", monarch_plan_workspace_create(p->plan, &buffer, &e), &e);
     bad += wrong("write", monarch_buffer_write(queue, p->buffer, 0, m, 4, &e), &e);
     bad += wrong("read", monarch_buffer_read(queue, p->buffer, 0, m, 4, &e), &e);
-    bad += wrong("attention",
-                 monarch_attention(device, &p->problem, m, m, m, NULL, m, &e), &e);
+    bad += wrong("attention", monarch_attention(device, &p->problem, m, m, m, NULL, m, &e), &e);
     bad += wrong("stages_run",
                  monarch_stages_run(device, &p->problem, NULL, &tensors, values, 4, &e), &e);
     bad += wrong("stage_run",
-                 monarch_stage_run(device, &p->problem, NULL, 0, &tensors, values, values, &e),
-                 &e);
+                 monarch_stage_run(device, &p->problem, NULL, 0, &tensors, values, values, &e), &e);
     if (plan || new_queue || buffer) {
         fprintf(stderr, "child: a handle is not NULL after a refusal\n");
         bad++;

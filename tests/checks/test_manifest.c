@@ -64,8 +64,7 @@ static void set_packed_qkv(monarch_problem *p)
 {
     p->kv_heads = 4;
     p->value_dim = 8;
-    p->q.strides = p->k.strides = p->v.strides =
-        (monarch_strides){960, 8, 0, 96, 1};
+    p->q.strides = p->k.strides = p->v.strides = (monarch_strides){960, 8, 0, 96, 1};
 }
 
 static void set_grid(monarch_problem *p)

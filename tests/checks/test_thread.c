@@ -188,10 +188,10 @@ static void *instance_worker(void *argument)
         if (!failed(j, "instance", monarch_instance_create(NULL, &instance, &error), &error) &&
             !failed(j, "find", monarch_instance_find(instance, "cpu", &mine.device, &error),
                     &error) &&
-            !failed(j, "attention",
-                    monarch_attention(mine.device, j->problem, t->q, t->k, t->v, t->mask, out,
-                                      &error),
-                    &error) &&
+            !failed(
+                j, "attention",
+                monarch_attention(mine.device, j->problem, t->q, t->k, t->v, t->mask, out, &error),
+                &error) &&
             memcmp(out, j->expected, sizeof out) != 0)
             snprintf(j->failure, sizeof j->failure, "another instance gives other bits");
         monarch_instance_destroy(&instance);
