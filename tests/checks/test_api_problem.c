@@ -25,7 +25,8 @@ typedef struct row {
     const char *words[FIXTURE_WORDS];
 } row;
 
-/* clang-format off: its versions disagree about a macro that starts with a brace */
+/* Versions of clang-format disagree about a macro that starts with a brace. */
+/* clang-format off */
 #define I32(field, value) {offsetof(monarch_problem, field), INT32, value, 0}
 #define I64(field, value) {offsetof(monarch_problem, field), INT64, value, 0}
 #define F32(field, value) {offsetof(monarch_problem, field), FLOAT, 0, value}
