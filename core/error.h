@@ -13,8 +13,8 @@
     } while (0)
 
 /* Writes status and message to `error` (may be NULL) and returns the status. */
-__attribute__((format(printf, 3, 4))) monarch_status
-mn_fail(monarch_error *error, monarch_status status, const char *format, ...);
+monarch_status mn_fail(monarch_error *error, monarch_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* The messages that many functions share. */
 monarch_status mn_fail_memory(monarch_error *error, const char *what);

@@ -34,7 +34,7 @@ typedef struct tile {
 static rows_view view_of(const mn_cpu_task *t, const mn_operand *operand)
 {
     int64_t size = (int64_t)monarch_dtype_size(operand->dtype);
-    char *base = NULL;
+    char *base = (char *)t->scratch; /* absent ones are not read, but NULL + 0 is undefined */
     if (operand->source != MN_SOURCE_NONE)
         base = mn_cpu_at(t->exec, operand, t->batch, t->head, t->group, 0);
     return (rows_view){operand, base, operand->index * size, operand->group * size};
@@ -92,7 +92,7 @@ static void prefetch_row(const rows_view *view, int64_t x)
     enum { LINE = 64 };
     const char *row = view->base + view->group + x * view->row;
     int64_t bytes = view->operand->width * (int64_t)monarch_dtype_size(view->operand->dtype);
-    for (int64_t at = 0; at < bytes && view->base; at += LINE)
+    for (int64_t at = 0; at < bytes; at += LINE)
         __builtin_prefetch(row + at, 0, 2);
 }
 
