@@ -254,7 +254,7 @@ const char *fuzz_scene_check_output(const fuzz_scene *scene)
             return "a byte between the output's elements was written";
     if (scene->wild || fabs((double)scene->problem.scale) * (double)scene->problem.head_dim > 1e4)
         return NULL; /* such scores may overflow f32, and then anything comes out */
-    float *values = malloc(sizeof(float) * (scene->outputs + 1));
+    float *values = calloc(scene->outputs + 1, sizeof *values);
     const char *complaint = values ? NULL : "no memory";
     if (values)
         fuzz_scene_read_output(scene, values);
