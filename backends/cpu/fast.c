@@ -75,10 +75,10 @@ static void load_view(const rows_view *view, int64_t x, int64_t padded, float *r
              view->operand->width, padded, row);
 }
 
-static void store_view(const rows_view *view, int64_t x, int64_t padded, float factor, float *row)
+static void store_view(const rows_view *view, int64_t x, float factor, float *row)
 {
     store_row(view->operand->dtype, view->base + x * view->row, view->operand->feature,
-              view->operand->width, padded, factor, row);
+              view->operand->width, factor, row);
 }
 
 static float *scalar_at(const rows_view *view, int64_t x)
@@ -296,10 +296,10 @@ static void finish_row(const mn_cpu_task *t, const tile *s, int64_t row, int64_t
     float sum = s->sum[r];
     float inverse = sum == 0.0f ? 0.0f : 1.0f / sum;
     if (step->result.width > 0)
-        store_view(&s->result_rows, row, s->width, inverse, s->result + r * s->width);
+        store_view(&s->result_rows, row, inverse, s->result + r * s->width);
     if (step->kind == MONARCH_STAGE_LEFT_OUT)
         return;
-    store_view(&s->mean_rows, row, s->depth, inverse, s->mean + r * s->depth);
+    store_view(&s->mean_rows, row, inverse, s->mean + r * s->depth);
     *scalar_at(&s->weight_rows, row) =
         sum == 0.0f ? INFINITY : LN_2 * (s->entropy[r] * inverse - log2f(sum));
 }
@@ -364,7 +364,7 @@ static void finish_column(const mn_cpu_task *t, const tile *s, int64_t column, i
         scaled *= 0x1p64f;
     }
     float inverse = scaled == 0.0f ? 0.0f : 1.0f / scaled;
-    store_view(&s->mean_rows, column, s->depth, inverse, mean);
+    store_view(&s->mean_rows, column, inverse, mean);
     if (t->step->weight.width > 0)
         *scalar_at(&s->weight_rows, column) = weight;
 }

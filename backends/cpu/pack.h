@@ -40,6 +40,16 @@ static inline void narrow_f16(const float *row, uint16_t *target, int64_t width)
         target[f] = mn_f32_to_f16(row[f]);
 }
 
+/* A call of memcpy for each row costs as much as the copy. */
+static inline void copy_scaled(const float *source, float *target, int64_t width, float factor)
+{
+    int64_t f = 0;
+    for (; f + LANES <= width; f += LANES)
+        store(target + f, load(source + f) * factor);
+    for (; f < width; f++)
+        target[f] = source[f] * factor;
+}
+
 /* `width` features at `source` become one f32 row, filled up with zeros to `padded`. */
 static inline void load_row(monarch_dtype dtype, const char *source, int64_t feature_stride,
                             int64_t width, int64_t padded, float *row)
@@ -48,7 +58,7 @@ static inline void load_row(monarch_dtype dtype, const char *source, int64_t fea
         for (int64_t f = 0; f < width; f++)
             row[f] = mn_load(dtype, source, f * feature_stride);
     } else if (dtype == MONARCH_F32) {
-        memcpy(row, source, (size_t)width * sizeof *row);
+        copy_scaled((const float *)(const void *)source, row, width, 1.0f);
     } else if (dtype == MONARCH_F16) {
         widen_f16((const uint16_t *)(const void *)source, row, width);
     } else {
@@ -64,17 +74,18 @@ static inline void zero_row(float *row, int64_t padded)
     memset(row, 0, (size_t)padded * sizeof *row);
 }
 
-/* The first `width` features of an f32 row, in place times `factor`, go to `target`. */
+/* The first `width` features of an f32 row times `factor` go to `target`; the row is used up. */
 static inline void store_row(monarch_dtype dtype, char *target, int64_t feature_stride,
-                             int64_t width, int64_t padded, float factor, float *row)
+                             int64_t width, float factor, float *row)
 {
-    for (int64_t f = 0; f < padded; f += LANES)
-        store(row + f, load(row + f) * factor);
+    if (dtype == MONARCH_F32 && feature_stride == 1) {
+        copy_scaled(row, (float *)(void *)target, width, factor);
+        return;
+    }
+    copy_scaled(row, row, width, factor);
     if (feature_stride != 1) {
         for (int64_t f = 0; f < width; f++)
             mn_store(dtype, target, f * feature_stride, row[f]);
-    } else if (dtype == MONARCH_F32) {
-        memcpy(target, row, (size_t)width * sizeof *row);
     } else if (dtype == MONARCH_F16) {
         narrow_f16(row, (uint16_t *)(void *)target, width);
     } else {
