@@ -81,7 +81,7 @@ double bandwidth_measure(const struct session *session, char *how, size_t capaci
 {
     if (strcmp(session->info.backend, "cpu") == 0) {
         int threads = session->threads < MAX_THREADS ? session->threads : MAX_THREADS;
-        return measure_cpu(threads, how, capacity);
+        return measure_cpu(threads > 0 ? threads : 1, how, capacity);
     }
     snprintf(how, capacity, "no copy is timed on %s devices yet", session->info.backend);
     return 0.0;
