@@ -38,7 +38,8 @@ def resolve(root, folder, header):
     """Path inside the project that a header stands for, or None for a foreign one."""
     for base in (folder, ".", "include", "tests"):
         path = os.path.normpath(os.path.join(base, header))
-        if os.path.isfile(os.path.join(root, path)):
+        # A header that the build makes from a template counts as lying beside it.
+        if any(os.path.isfile(os.path.join(root, path + end)) for end in ("", ".in")):
             return path
     return None
 
@@ -124,7 +125,7 @@ def self_test():
         "tests/help.h": "#include <monarch/a.h>\n",
         "tests/white_a.c": '#include "core/a.h"\n',
         "tests/checks/b.c": '#include "help.h"\n#include <cmocka.h>\n',
-        "bench/a.c": '#include "tests/help.h"\n',
+        "bench/a.c": '#include "tests/help.h"\n#include "made.h"\n',
     }
     bad = {
         "include/monarch/b.h": "#include <pthread.h>\n",
@@ -140,7 +141,7 @@ def self_test():
         "bench/c.c": '#include "absent.h"\n',
     }
     with tempfile.TemporaryDirectory() as root:
-        for name, text in {**good, **bad}.items():
+        for name, text in {**good, **bad, "bench/made.h.in": ""}.items():
             os.makedirs(os.path.join(root, os.path.dirname(name)), exist_ok=True)
             with open(os.path.join(root, name), "w", encoding="utf-8") as file:
                 file.write(text)
