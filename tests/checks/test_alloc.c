@@ -169,6 +169,34 @@ static monarch_status run_stage(life *l, monarch_error *error)
                              error);
 }
 
+/* Refusals have to clean up as well; the one that is due here counts as success. */
+static monarch_status be_refused(life *l, monarch_error *error)
+{
+    monarch_problem wrong = l->problem;
+    monarch_plan_options options = monarch_plan_options_default();
+    monarch_plan *plan = (monarch_plan *)l;
+    float *t = l->t.q;
+    options.variant = "none";
+    monarch_status status = monarch_plan_create(l->device, &l->problem, &options, &plan, error);
+    assert_null(plan);
+    if (status != MONARCH_ERROR_UNSUPPORTED)
+        return status;
+    status = monarch_problem_supported(l->device, &l->problem, "none", error);
+    if (status != MONARCH_ERROR_UNSUPPORTED)
+        return status;
+    wrong.steps = -1;
+    status = monarch_plan_create(l->device, &wrong, NULL, &plan, error);
+    if (status != MONARCH_ERROR_INVALID_ARGUMENT)
+        return status;
+    status = monarch_attention(l->device, &l->problem, t, t, t, NULL, t, error);
+    if (status != MONARCH_ERROR_INVALID_ARGUMENT)
+        return status;
+    monarch_stage_tensors tensors = {t, t, t, NULL, NULL};
+    monarch_stage_values values = {l->aL, l->cL, l->aR, l->cR, l->y};
+    status = monarch_stage_run(l->device, &l->problem, NULL, 0, &tensors, &values, &values, error);
+    return status == MONARCH_ERROR_INVALID_ARGUMENT ? MONARCH_OK : status;
+}
+
 /* Makes one step; when the planned failure falls into it, the step is refused and made again. */
 static void take_step(const char *name, step function, life *l)
 {
@@ -203,6 +231,7 @@ static void live_and_die(const char *variant)
     take_step("attention", run_attention, &l);
     take_step("stages", run_stages, &l);
     take_step("stage", run_stage, &l);
+    take_step("refusals", be_refused, &l);
     monarch_buffer_destroy(&l.workspace);
     monarch_plan_destroy(&l.plan);
     monarch_buffer_destroy(&l.buffer);
