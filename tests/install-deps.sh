@@ -127,14 +127,25 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 as_root+=(env DEBIAN_FRONTEND=noninteractive)
 
+# apt's own account of it matters only when it fails.
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt_get() {
+    if ! "${as_root[@]}" apt-get -q -y -o Dpkg::Use-Pty=0 "$@" </dev/null >"$log" 2>&1; then
+        tail -n 30 "$log" >&2
+        echo "install-deps: apt-get $* failed; the lines above say why." >&2
+        exit 1
+    fi
+}
+
 echo "install-deps: installing them with apt-get ..."
-"${as_root[@]}" apt-get -qq update </dev/null
+apt_get update
 packages=()
 for package in "${missing[@]}"; do
     [ "$package" = libclang-rt-dev ] && package=$(name_of_clang_runtime)
     packages+=("$package")
 done
-"${as_root[@]}" apt-get -qq install -y --no-install-recommends "${packages[@]}" </dev/null
+apt_get install --no-install-recommends "${packages[@]}"
 
 find_missing
 if [ ${#missing[@]} -gt 0 ]; then
