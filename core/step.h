@@ -15,9 +15,13 @@
  *   kind         group  r  c   queries      keys  bias   then
  *   RIGHT        k      j  i   Q or aR/cR   K     none   mean = P keys (aL/s),  weight = cL
  *   RIGHT_VALUE  k      j  i   Q or aR/cR   K     none   the same, and result = P values (y = R V)
- *   LEFT         j      l  k   Q            aL/s  cL     mean = P'queries / weight (aR/cR),
- *                                                        weight = column sums of P (cR)
+ *   LEFT         j      l  k   Q            aL/s  cL     mean = P'queries / weight (aR/cR), and
+ *                                                        weight = column sums of P (cR) if asked
  *   LEFT_OUT     j      l  k   Q            aL/s  cL     result = P values (O = L y)
+ *
+ * LEFT normalises each column of P by its sum, however small that is, so it must not let P
+ * underflow first: mean[c] is the softmax over r of log P[r,c], applied to the queries. Then a
+ * column's weight is 0 only where no row or no key is there, and every precision agrees on it.
  *
  * The program stores the well-scaled means aL/s (of keys) and aR/cR (of queries; 0 where cR is
  * 0, which makes R uniform as the contract wants), never aL and aR themselves.

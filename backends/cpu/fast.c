@@ -27,8 +27,10 @@ typedef struct rows_view {
 typedef struct tile {
     rows_view query_rows, key_rows, value_rows, bias_rows, mean_rows, weight_rows, result_rows;
     int64_t depth, width; /* of keys and of values */
+    bool any_key;         /* whether any column seen so far is present */
     float *queries, *keys, *panels, *values, *bias, *scores, *mean, *result;
     float *largest, *sum, *entropy; /* state of each row of a row tile, log2 units */
+    float *column_largest, *column_before, *column_sum; /* state of each column in LEFT */
 } tile;
 
 static rows_view view_of(const mn_cpu_task *t, const mn_operand *operand)
@@ -66,6 +68,9 @@ static tile tile_of(const mn_cpu_task *t)
         .largest = s + l->state,
         .sum = s + l->state + MN_CPU_ROW_TILE,
         .entropy = s + l->state + 2 * MN_CPU_ROW_TILE,
+        .column_largest = s + l->columns,
+        .column_before = s + l->columns + MN_CPU_LEFT_COLUMNS,
+        .column_sum = s + l->columns + 2 * MN_CPU_LEFT_COLUMNS,
     };
 }
 
@@ -138,13 +143,14 @@ static float column_bias(const mn_cpu_task *t, const tile *s, int64_t column)
 }
 
 /* Packs key rows [first, first + count) and what goes with them. Returns the padded count. */
-static int64_t pack_columns(const mn_cpu_task *t, const tile *s, int64_t first, int64_t count)
+static int64_t pack_columns(const mn_cpu_task *t, tile *s, int64_t first, int64_t count)
 {
     int64_t padded = (count + LANES - 1) / LANES * LANES;
     for (int64_t c = 0; c < padded; c++) {
         float *key = s->keys + c * s->depth, *value = s->values + c * s->width;
         s->bias[c] = c < count ? column_bias(t, s, first + c) : -INFINITY;
         bool absent = s->bias[c] == -INFINITY;
+        s->any_key |= !absent;
         if (absent)
             zero_row(key, s->depth);
         else
@@ -220,9 +226,11 @@ static void soften_row(const tile *s, float factor, int64_t row, float *scores, 
     float largest = finish_scores(factor, s->bias, scores, columns);
     if (largest > before) {
         if (s->sum[row] > 0.0f) {
-            vec power = exp2_nonpositive(splat(before - largest));
+            /* Below 2^-127 nothing is left; unbounded, the product could leave the range. */
+            float fall = before - largest > -127.0f ? before - largest : -127.0f;
+            vec power = exp2_nonpositive(splat(fall));
             float shrink = power[0];
-            s->entropy[row] = shrink * (s->entropy[row] + (before - largest) * s->sum[row]);
+            s->entropy[row] = shrink * (s->entropy[row] + fall * s->sum[row]);
             s->sum[row] *= shrink;
             if (outputs) {
                 scale_row(s->mean + row * s->depth, s->depth, shrink);
@@ -253,7 +261,7 @@ static void weigh_strip(const tile *s, int64_t rows, int64_t columns, const floa
 }
 
 /* Softmax state of the row tile at `start`, and P keys and P values where the step wants them. */
-static void soften_tile(const mn_cpu_task *t, const tile *s, int64_t start, int64_t rows,
+static void soften_tile(const mn_cpu_task *t, tile *s, int64_t start, int64_t rows,
                         int64_t *packed)
 {
     const mn_step *step = t->step;
@@ -294,6 +302,11 @@ static void finish_row(const mn_cpu_task *t, const tile *s, int64_t row, int64_t
 {
     const mn_step *step = t->step;
     float sum = s->sum[r];
+    if (!s->any_key) { /* a NaN in the query counts for nothing either */
+        sum = 0.0f;
+        zero_row(s->mean + r * s->depth, s->depth);
+        zero_row(s->result + r * s->width, s->width);
+    }
     float inverse = sum == 0.0f ? 0.0f : 1.0f / sum;
     if (step->result.width > 0)
         store_view(&s->result_rows, row, inverse, s->result + r * s->width);
@@ -328,45 +341,83 @@ static void run_stats(const mn_cpu_task *t)
         soften_tile(t, &s, row, rows, &packed);
         for (int64_t r = 0; r < rows; r++) {
             t->stats[2 * (row + r)] = s.largest[r];
-            t->stats[2 * (row + r) + 1] = s.sum[r] == 0.0f ? 0.0f : 1.0f / s.sum[r];
+            t->stats[2 * (row + r) + 1] = log2f(s.sum[r]);
         }
     }
 }
 
-/* Weights of one row of LEFT, normalised, and their sum over rows so far. */
-static void weigh_row(const mn_cpu_task *t, const tile *s, int64_t row, float *scores,
-                      int64_t columns, float *weights)
+static float log2_sum(float largest, const float *scores, int64_t columns)
 {
-    float largest = finish_scores(t->step->scale * LOG2_E, s->bias, scores, columns);
-    float sum = 0.0f, entropy = 0.0f;
-    if (t->stats)
-        largest = t->stats[2 * row];
-    exponentiate(largest, scores, columns, &sum, &entropy);
-    float inverse = sum == 0.0f ? 0.0f : 1.0f / sum;
-    if (t->stats)
-        inverse = t->stats[2 * row + 1];
-    if (!row_counts(t, row))
-        inverse = 0.0f;
+    vec total = splat(0.0f);
+    float shift = largest == -INFINITY ? 0.0f : largest;
+    for (int64_t c = 0; c < columns; c += LANES)
+        total += exp2_nonpositive(load(scores + c) - shift);
+    return log2f(reduce_sum(total));
+}
+
+/*
+ * Turns one row of dot products of LEFT into log2 P, and raises the running maximum of each column.
+ * Subtracting the row's maximum first keeps the weights that count exact.
+ */
+static void log_row(const mn_cpu_task *t, const tile *s, int64_t row, float *scores,
+                    int64_t columns)
+{
+    float shift = finish_scores(t->step->scale * LOG2_E, s->bias, scores, columns);
+    float sum = 0.0f;
+    if (!row_counts(t, row)) {
+        for (int64_t c = 0; c < columns; c += LANES)
+            store(scores + c, splat(-INFINITY));
+        return;
+    }
+    if (t->stats) {
+        shift = t->stats[2 * row];
+        sum = t->stats[2 * row + 1];
+    } else {
+        sum = log2_sum(shift, scores, columns);
+    }
     for (int64_t c = 0; c < columns; c += LANES) {
-        vec weight = load(scores + c) * inverse;
-        store(scores + c, weight);
-        store(weights + c, load(weights + c) + weight);
+        vec value = load(scores + c) - shift - sum;
+        store(scores + c, value);
+        store(s->column_largest + c, larger(value, load(s->column_largest + c)));
     }
 }
 
-/* Divides a column's sum of queries by its weight and stores both; a weight of 0 gives 0. */
-static void finish_column(const mn_cpu_task *t, const tile *s, int64_t column, int64_t c,
-                          float weight)
+/* After a strip raised the maxima: shrinks what its predecessors summed, then makes weights. */
+static void weigh_columns(const tile *s, int64_t rows, int64_t columns, bool first)
 {
-    float *mean = s->mean + c * s->depth, scaled = weight;
-    if (weight < 0x1p-64f) { /* so small that 1 / weight could overflow */
-        scale_row(mean, s->depth, 0x1p64f);
-        scaled *= 0x1p64f;
+    for (int64_t c = 0; c < columns; c += LANES) {
+        /* A column without a weight has maximum -inf, and its difference would be NaN. */
+        vec largest = larger(load(s->column_largest + c), splat(-3e38f));
+        vec shrink = exp2_nonpositive(load(s->column_before + c) - largest);
+        vec sum = load(s->column_sum + c) * shrink;
+        for (int64_t r = 0; r < rows; r++) {
+            vec weight = exp2_nonpositive(load(s->scores + r * columns + c) - largest);
+            store(s->scores + r * columns + c, weight);
+            sum += weight;
+        }
+        store(s->column_sum + c, sum);
+        store(s->column_before + c, largest);
+        for (int i = 0; i < LANES && !first; i++)
+            if (shrink[i] != 1.0f)
+                scale_row(s->mean + (c + i) * s->depth, s->depth, shrink[i]);
     }
-    float inverse = scaled == 0.0f ? 0.0f : 1.0f / scaled;
-    store_view(&s->mean_rows, column, inverse, mean);
-    if (t->step->weight.width > 0)
-        *scalar_at(&s->weight_rows, column) = weight;
+}
+
+/* P' queries of one strip; each column's own scale is 2^-column_largest. */
+static void sum_queries(const tile *s, int64_t rows, int64_t columns, bool accumulate)
+{
+    gemm(&(gemm_args){.rows = columns,
+                      .columns = s->depth,
+                      .depth = rows,
+                      .a = s->scores,
+                      .a_row = 1,
+                      .a_depth = columns,
+                      .x = s->queries,
+                      .x_depth = s->depth,
+                      .x_panel = PANEL,
+                      .c = s->mean,
+                      .c_row = s->depth,
+                      .accumulate = accumulate});
 }
 
 static void run_columns(const mn_cpu_task *t)
@@ -374,32 +425,28 @@ static void run_columns(const mn_cpu_task *t)
     const mn_step *step = t->step;
     tile s = tile_of(t);
     int64_t count = t->to - t->from;
-    float *weights = s.largest; /* the state of rows is not needed here */
     int64_t columns = pack_columns(t, &s, t->from, count);
-    zero_row(weights, columns);
+    for (int64_t c = 0; c < columns; c++) {
+        s.column_largest[c] = s.column_before[c] = -INFINITY;
+        s.column_sum[c] = 0.0f;
+    }
     for (int64_t row = 0; row < step->rows; row += MN_CPU_STRIP) {
         int64_t rows = step->rows - row < MN_CPU_STRIP ? step->rows - row : MN_CPU_STRIP;
         load_queries(t, &s, row, rows);
         score_strip(t, &s, 0, rows, columns);
         for (int64_t r = 0; r < rows; r++) {
             prefetch_next(t, &s, row + r);
-            weigh_row(t, &s, row + r, s.scores + r * columns, columns, weights);
+            log_row(t, &s, row + r, s.scores + r * columns, columns);
         }
-        gemm(&(gemm_args){.rows = count, /* P' queries */
-                          .columns = s.depth,
-                          .depth = rows,
-                          .a = s.scores,
-                          .a_row = 1,
-                          .a_depth = columns,
-                          .x = s.queries,
-                          .x_depth = s.depth,
-                          .x_panel = PANEL,
-                          .c = s.mean,
-                          .c_row = s.depth,
-                          .accumulate = row > 0});
+        weigh_columns(&s, rows, columns, row == 0);
+        sum_queries(&s, rows, columns, row > 0);
     }
-    for (int64_t c = 0; c < count; c++)
-        finish_column(t, &s, t->from + c, c, weights[c]);
+    for (int64_t c = 0; c < count; c++) {
+        float sum = s.column_sum[c], inverse = sum == 0.0f ? 0.0f : 1.0f / sum;
+        store_view(&s.mean_rows, t->from + c, inverse, s.mean + c * s.depth);
+        if (step->weight.width > 0)
+            *scalar_at(&s.weight_rows, t->from + c) = sum * exp2f(s.column_largest[c]);
+    }
 }
 
 const mn_cpu_kernels MN_CPU_KERNELS = {LANES, run_rows, run_stats, run_columns};

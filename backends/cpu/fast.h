@@ -32,7 +32,8 @@ typedef struct mn_cpu_scratch {
     int64_t scores;   /* [strip][columns] */
     int64_t mean;     /* accumulators: [rows][depth], in LEFT [columns][depth] */
     int64_t result;   /* [rows][value width] */
-    int64_t state;    /* running maximum, sum and entropy of each row, or column weights */
+    int64_t state;    /* running maximum, sum and entropy of each row */
+    int64_t columns;  /* running maximum, the one before it, and sum of each column: LEFT */
     int64_t size;
 } mn_cpu_scratch;
 
@@ -44,7 +45,7 @@ typedef struct mn_cpu_task {
     float *scratch;
     int64_t batch, head, group;
     int64_t from, to; /* rows, or columns in LEFT */
-    float *stats;     /* of LEFT in two passes: maximum and 1 / sum of each row; NULL in one pass */
+    float *stats;     /* of LEFT in two passes: maximum and log2 sum of each row; NULL in one */
 } mn_cpu_task;
 
 typedef struct mn_cpu_kernels {

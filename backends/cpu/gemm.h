@@ -8,9 +8,10 @@
 
 /*
  * C (+)= A X for blocks that stay in cache. A is read one scalar at a time, so its two strides are
- * free: A' costs what A does. X is read one vector at a time, in panels of PANEL columns. Every
- * element of C is one chain of fused multiply-adds over k, so its value depends neither on the
- * size of the tile that it falls into nor on its neighbours.
+ * free: A' costs what A does. X is read one vector at a time, in panels of PANEL columns. The sum
+ * over k of every element of C is one chain of multiply-adds, so its value depends neither on the
+ * size of the tile that it falls into nor on its neighbours. Chains of several calls are added at
+ * their ends, which keeps the rounding error of long sums small.
  */
 
 enum { PANEL = 2 * LANES };
@@ -43,7 +44,7 @@ gemm_tile(const gemm_args *g, const int rows, const int width, const float *a, c
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 2
         for (int w = 0; w < width; w++)
-            sum[r][w] = g->accumulate ? load(c + r * g->c_row + w * LANES) : splat(0.0f);
+            sum[r][w] = splat(0.0f);
     for (int64_t k = 0; k < g->depth; k++) {
         vec column[2];
 #pragma GCC unroll 2
@@ -60,8 +61,10 @@ gemm_tile(const gemm_args *g, const int rows, const int width, const float *a, c
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 2
-        for (int w = 0; w < width; w++)
-            store(c + r * g->c_row + w * LANES, sum[r][w]);
+        for (int w = 0; w < width; w++) {
+            float *at = c + r * g->c_row + w * LANES;
+            store(at, g->accumulate ? load(at) + sum[r][w] : sum[r][w]);
+        }
 }
 
 /* All rows of one panel that is `width` vectors wide. */

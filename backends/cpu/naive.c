@@ -15,8 +15,8 @@ typedef struct group {
     const mn_cpu_exec *exec;
     const mn_step *step;
     int64_t batch, head, index;
-    float *scores;  /* [columns], scratch of this thread */
-    float *weights; /* [columns], likewise: column sums in LEFT */
+    float *scores; /* [rows or columns], scratch of this thread */
+    float *sums;   /* [rows], likewise: log-sum-exp of each row in LEFT */
 } group;
 
 static float load(const group *g, const mn_operand *operand, int64_t x, int64_t feature)
@@ -58,31 +58,45 @@ static float score(const group *g, int64_t row, int64_t column)
 }
 
 /*
- * Turns g->scores into the softmax over the columns of one row. Returns sum p log p, or +inf when
- * every column is absent; then all weights are 0.
+ * Turns `count` values of g->scores into their softmax. Returns log sum exp, -inf when every value
+ * is -inf; then all weights are 0.
  */
-static float softmax(const group *g, int64_t row)
+static float softmax(const group *g, int64_t count)
 {
-    int64_t columns = g->step->columns;
-    float largest = -INFINITY, sum = 0.0f, entropy = 0.0f;
-    for (int64_t c = 0; c < columns; c++) {
-        g->scores[c] = score(g, row, c);
-        if (g->scores[c] > largest)
-            largest = g->scores[c];
-    }
-    for (int64_t c = 0; c < columns; c++) {
-        float shifted = g->scores[c] - largest;
-        g->scores[c] = g->scores[c] == -INFINITY ? 0.0f : expf(shifted);
-        sum += g->scores[c];
-        if (g->scores[c] > 0.0f)
-            entropy += g->scores[c] * shifted;
+    float largest = -INFINITY, sum = 0.0f;
+    for (int64_t i = 0; i < count; i++)
+        if (g->scores[i] > largest)
+            largest = g->scores[i];
+    for (int64_t i = 0; i < count; i++) {
+        g->scores[i] = g->scores[i] == -INFINITY ? 0.0f : expf(g->scores[i] - largest);
+        sum += g->scores[i];
     }
     if (sum == 0.0f)
+        return -INFINITY;
+    for (int64_t i = 0; i < count; i++)
+        if (g->scores[i] != 0.0f) /* 0 / NaN would bring an absent column back */
+            g->scores[i] /= sum;
+    return largest + logf(sum);
+}
+
+/* Weights of all columns for one row, in g->scores; returns their log sum exp. */
+static float row_softmax(const group *g, int64_t row)
+{
+    for (int64_t c = 0; c < g->step->columns; c++)
+        g->scores[c] = score(g, row, c);
+    return softmax(g, g->step->columns);
+}
+
+/* Sum of p log p over the weights of a row; +inf when there is no weight. */
+static float entropy(const group *g, float log_sum)
+{
+    float sum = 0.0f;
+    if (log_sum == -INFINITY)
         return INFINITY;
-    for (int64_t c = 0; c < columns; c++)
-        if (g->scores[c] != 0.0f) /* 0 / NaN would bring an absent column back */
-            g->scores[c] /= sum;
-    return entropy / sum - logf(sum);
+    for (int64_t c = 0; c < g->step->columns; c++)
+        if (g->scores[c] != 0.0f)
+            sum += g->scores[c] * logf(g->scores[c]);
+    return sum;
 }
 
 /* out[row] = sum over columns of weight times row of `values`; weight 0 never touches a value. */
@@ -102,39 +116,39 @@ static void run_right(const group *g)
 {
     const mn_step *step = g->step;
     for (int64_t row = 0; row < step->rows; row++) {
-        float entropy = softmax(g, row);
-        store(g, &step->weight, row, 0, entropy);
+        float log_sum = row_softmax(g, row);
+        store(g, &step->weight, row, 0, entropy(g, log_sum));
         weighted_sum(g, row, &step->keys, &step->mean);
         weighted_sum(g, row, &step->values, &step->result);
     }
 }
 
-static void run_left(const group *g)
+/* One column of LEFT: softmax over the rows of log P[:, column], and the mean of queries under it. */
+static void run_left_column(const group *g, int64_t column)
 {
     const mn_step *step = g->step;
-    for (int64_t c = 0; c < step->columns; c++) {
-        g->weights[c] = 0.0f;
-        for (int64_t f = 0; f < step->mean.width; f++)
-            store(g, &step->mean, c, f, 0.0f);
-    }
     for (int64_t row = 0; row < step->rows; row++) {
-        if (!is_present(g, row))
-            continue;
-        softmax(g, row);
-        for (int64_t c = 0; c < step->columns; c++) {
-            g->weights[c] += g->scores[c];
-            for (int64_t f = 0; f < step->mean.width; f++)
-                store(g, &step->mean, c, f,
-                      load(g, &step->mean, c, f) +
-                          g->scores[c] * load(g, &step->queries, row, f));
-        }
+        float value = is_present(g, row) ? score(g, row, column) : -INFINITY;
+        g->scores[row] = value == -INFINITY ? value : value - g->sums[row];
     }
-    for (int64_t c = 0; c < step->columns; c++) {
-        if (step->weight.width > 0)
-            store(g, &step->weight, c, 0, g->weights[c]);
-        for (int64_t f = 0; f < step->mean.width && g->weights[c] > 0.0f; f++)
-            store(g, &step->mean, c, f, load(g, &step->mean, c, f) / g->weights[c]);
+    float log_weight = softmax(g, step->rows);
+    if (step->weight.width > 0)
+        store(g, &step->weight, column, 0, expf(log_weight));
+    for (int64_t f = 0; f < step->mean.width; f++) {
+        float sum = 0.0f;
+        for (int64_t row = 0; row < step->rows; row++)
+            if (g->scores[row] != 0.0f)
+                sum += g->scores[row] * load(g, &step->queries, row, f);
+        store(g, &step->mean, column, f, sum);
     }
+}
+
+static void run_left(const group *g)
+{
+    for (int64_t row = 0; row < g->step->rows; row++)
+        g->sums[row] = is_present(g, row) ? row_softmax(g, row) : 0.0f;
+    for (int64_t column = 0; column < g->step->columns; column++)
+        run_left_column(g, column);
 }
 
 static void run_left_out(const group *g)
@@ -143,7 +157,7 @@ static void run_left_out(const group *g)
     for (int64_t row = 0; row < step->rows; row++) {
         if (!mn_program_is_token(g->exec->program, row, g->index))
             continue;
-        softmax(g, row);
+        row_softmax(g, row);
         weighted_sum(g, row, &step->values, &step->result);
     }
 }
@@ -166,7 +180,7 @@ static void run_group(void *context, int64_t task, uint32_t thread)
         .head = task / step->groups % heads,
         .index = task % step->groups,
         .scores = scratch,
-        .weights = scratch + step->columns,
+        .sums = scratch + step->columns,
     };
     if (step->kind == MONARCH_STAGE_LEFT)
         run_left(&g);

@@ -44,7 +44,6 @@ static mn_cpu_scratch scratch_of(const mn_step *step)
     int64_t columns = mn_cpu_padded(smaller(step->columns, most));
     int64_t rows = smaller(step->rows, MN_CPU_ROW_TILE);
     int64_t depth = mn_cpu_padded(step->depth), values = mn_cpu_padded(step->values.width);
-    int64_t states = 3 * MN_CPU_ROW_TILE;
     mn_cpu_scratch s = {0};
     s.queries = take(&s.size, rows * depth);
     s.keys = take(&s.size, columns * depth);
@@ -54,7 +53,8 @@ static mn_cpu_scratch scratch_of(const mn_step *step)
     s.scores = take(&s.size, smaller(step->rows, MN_CPU_STRIP) * columns);
     s.mean = take(&s.size, (left ? columns : rows) * depth);
     s.result = take(&s.size, rows * values);
-    s.state = take(&s.size, states > columns ? states : columns);
+    s.state = take(&s.size, 3 * MN_CPU_ROW_TILE);
+    s.columns = take(&s.size, left ? 3 * MN_CPU_LEFT_COLUMNS : 0);
     return s;
 }
 
