@@ -52,7 +52,7 @@ class Params(c.Structure):
 
 
 class Options(c.Structure):
-    _fields_ = [("struct_size", c.c_uint32), ("reserved", c.c_int32), ("variant", c.c_char_p)]
+    _fields_ = [("struct_size", c.c_uint32), ("alignment", c.c_uint32), ("variant", c.c_char_p)]
 
 
 class DeviceInfo(c.Structure):

@@ -6,6 +6,9 @@
 
 #include "core/error.h"
 
+/* No structure will ever grow by more; a larger size is garbage, and must not be read. */
+enum { LARGEST_GROWTH = 4096 };
+
 monarch_status mn_copy_struct(const char *name, const void *source, void *destination,
                               uint32_t known, uint32_t least, monarch_error *error)
 {
@@ -16,6 +19,10 @@ monarch_status mn_copy_struct(const char *name, const void *source, void *destin
                        "%s.struct_size is %" PRIu32 "; it must be sizeof(%s) = %" PRIu32
                        ": use the *_default function",
                        name, given, name, known);
+    if (given > known + LARGEST_GROWTH)
+        return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
+                       "%s.struct_size is %" PRIu32 "; it must be sizeof(%s) = %" PRIu32, name,
+                       given, name, known);
     const unsigned char *bytes = source;
     for (uint32_t i = known; i < given; i++)
         if (bytes[i] != 0)
@@ -29,8 +36,8 @@ monarch_status mn_copy_struct(const char *name, const void *source, void *destin
     return MONARCH_OK;
 }
 
-monarch_status mn_copy_out(const char *name, void *destination, const void *source,
-                           uint32_t known, monarch_error *error)
+monarch_status mn_copy_out(const char *name, void *destination, const void *source, uint32_t known,
+                           monarch_error *error)
 {
     uint32_t given;
     memcpy(&given, destination, sizeof given);

@@ -18,7 +18,7 @@ monarch_status mn_copy_struct(const char *name, const void *source, void *destin
                               uint32_t known, uint32_t least, monarch_error *error);
 
 /* Copies a filled structure of `known` bytes out to a caller who may know fewer or more. */
-monarch_status mn_copy_out(const char *name, void *destination, const void *source,
-                           uint32_t known, monarch_error *error);
+monarch_status mn_copy_out(const char *name, void *destination, const void *source, uint32_t known,
+                           monarch_error *error);
 
 #endif

@@ -10,9 +10,20 @@
 
 static const char *kind_name(monarch_memory_kind kind)
 {
-    static const char *const names[] = {"NONE", "HOST", "BUFFER", "CUDA", "OPENCL", "SVM",
-                                        "VULKAN"};
+    static const char *const names[] = {"NONE",   "HOST", "BUFFER", "CUDA",
+                                        "OPENCL", "SVM",  "VULKAN"};
     return (uint32_t)kind < sizeof names / sizeof *names ? names[kind] : "unknown";
+}
+
+/* Whether handles of this kind are addresses; the others are opaque, and begin at offset 0. */
+static bool is_pointer(monarch_memory_kind kind)
+{
+    return kind == MONARCH_MEMORY_HOST || kind == MONARCH_MEMORY_CUDA || kind == MONARCH_MEMORY_SVM;
+}
+
+static uint64_t address_of(const monarch_memory *memory)
+{
+    return (is_pointer(memory->kind) ? memory->handle : 0) + memory->offset;
 }
 
 /* Replaces a library buffer by the native memory behind it, with its length. */
@@ -43,8 +54,7 @@ static monarch_status resolve_buffer(const monarch_plan *plan, const char *name,
  * is told by `bounded`: a library buffer of 0 bytes has one, a bare pointer may not.
  */
 static monarch_status bind_memory(const monarch_plan *plan, const char *name, mn_extent extent,
-                                  uint64_t alignment, monarch_memory *memory,
-                                  monarch_error *error)
+                                  uint64_t alignment, monarch_memory *memory, monarch_error *error)
 {
     if (memory->kind == MONARCH_MEMORY_NONE)
         return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
@@ -60,16 +70,17 @@ static monarch_status bind_memory(const monarch_plan *plan, const char *name, mn
                        kind_name(memory->kind), plan->device->info.backend);
     if (memory->handle == 0)
         return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT, "args.%s is a NULL pointer", name);
-    if (extent.begin < 0 && buffer && (uint64_t)-extent.begin > before)
+    bool starts = buffer || !is_pointer(memory->kind);
+    if (extent.begin < 0 && starts && (uint64_t)-extent.begin > before)
         return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
-                       "args.%s reaches %" PRId64 " bytes before its address, which is only %" PRIu64
-                       " bytes into its buffer",
+                       "args.%s reaches %" PRId64
+                       " bytes before its address, which is only %" PRIu64 " bytes into its buffer",
                        name, -extent.begin, before);
     if (bounded && extent.end > 0 && (uint64_t)extent.end > memory->size)
         return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
                        "args.%s has %" PRIu64 " bytes from its offset on; the plan needs %" PRId64,
                        name, memory->size, extent.end);
-    if ((memory->handle + memory->offset) % alignment != 0)
+    if (address_of(memory) % alignment != 0)
         return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
                        "args.%s is at an address that is not a multiple of %" PRIu64 " bytes", name,
                        alignment);
@@ -80,13 +91,14 @@ static bool ranges_meet(const monarch_memory *a, mn_extent x, const monarch_memo
 {
     if (a->kind != b->kind || x.begin == x.end || y.begin == y.end)
         return false;
-    bool pointers = a->kind == MONARCH_MEMORY_HOST || a->kind == MONARCH_MEMORY_CUDA ||
-                    a->kind == MONARCH_MEMORY_SVM;
-    if (!pointers && a->handle != b->handle)
+    if (!is_pointer(a->kind) && a->handle != b->handle)
         return false;
-    int64_t from_a = (int64_t)((pointers ? a->handle : 0) + a->offset);
-    int64_t from_b = (int64_t)((pointers ? b->handle : 0) + b->offset);
-    return from_a + x.begin < from_b + y.end && from_b + y.begin < from_a + x.end;
+    /* Extents stay below 2^62 bytes, so tensors farther apart than that cannot meet. */
+    const int64_t far = INT64_C(1) << 62;
+    int64_t apart = (int64_t)(address_of(b) - address_of(a));
+    if (apart >= far || apart <= -far)
+        return false;
+    return x.begin < apart + y.end && apart + y.begin < x.end;
 }
 
 static monarch_status check_apart(const char *first, const monarch_memory *a, mn_extent x,
@@ -106,14 +118,16 @@ static monarch_status bind_tensors(const monarch_plan *plan, mn_bindings *bindin
     const monarch_problem *p = &plan->program.problem;
     monarch_memory *memory[MN_TENSOR_COUNT] = {&bindings->q, &bindings->k, &bindings->v,
                                                &bindings->mask, &bindings->out};
-    const monarch_dtype dtypes[MN_TENSOR_COUNT] = {p->q.dtype, p->k.dtype, p->v.dtype,
-                                                   MONARCH_F32, p->out.dtype};
+    const monarch_dtype dtypes[MN_TENSOR_COUNT] = {p->q.dtype, p->k.dtype, p->v.dtype, MONARCH_F32,
+                                                   p->out.dtype};
     for (int id = 0; id < MN_TENSOR_COUNT; id++) {
         extents[id] = (mn_extent){0, 0};
         if (id == MN_TENSOR_MASK && !p->has_mask)
             continue;
         mn_layout_extent(p, (mn_tensor_id)id, &extents[id]);
         uint64_t alignment = id == MN_TENSOR_MASK ? 1 : monarch_dtype_size(dtypes[id]);
+        if (id != MN_TENSOR_MASK && plan->program.alignment > alignment)
+            alignment = plan->program.alignment; /* as promised to monarch_plan_create */
         MN_TRY(bind_memory(plan, mn_tensor_name((mn_tensor_id)id), extents[id], alignment,
                            memory[id], error));
     }
@@ -127,8 +141,7 @@ static monarch_status bind_tensors(const monarch_plan *plan, mn_bindings *bindin
 }
 
 static monarch_status bind_workspace(const monarch_plan *plan, mn_bindings *bindings,
-                                     const mn_extent extents[MN_TENSOR_COUNT],
-                                     monarch_error *error)
+                                     const mn_extent extents[MN_TENSOR_COUNT], monarch_error *error)
 {
     if (plan->workspace_size == 0)
         return MONARCH_OK;
@@ -147,12 +160,19 @@ monarch_status mn_bind_arguments(const monarch_plan *plan, const monarch_queue *
                                  const monarch_plan_args *given, mn_bindings *bindings,
                                  monarch_error *error)
 {
+    if (!plan)
+        return mn_fail_null(error, "plan");
+    if (!queue)
+        return mn_fail_null(error, "queue");
+    if (!given)
+        return mn_fail_null(error, "args");
+    MN_TRY(mn_instance_check_process(plan->device->instance, error));
     monarch_plan_args args;
     MN_TRY(mn_copy_struct("monarch_plan_args", given, &args, (uint32_t)sizeof args,
                           (uint32_t)sizeof args, error));
     if (args.reserved != 0)
-        return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT, "args.reserved is %" PRId32
-                       "; it must be 0", args.reserved);
+        return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
+                       "args.reserved is %" PRId32 "; it must be 0", args.reserved);
     if (queue->device != plan->device)
         return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
                        "plan and queue belong to different devices; they must share one");

@@ -7,8 +7,13 @@
 
 /*
  * THE contract. A backend runs the stages of a program; it decides nothing else. Front-end code
- * in core/ validates every argument, so slots may assume that theirs are right. A backend's
+ * in core/ validates every argument, so functions may assume that theirs are right. A backend's
  * objects start with the structures below and are freed by the backend that made them.
+ *
+ * Threads: any two functions may run at once, except on the same queue, and except those that free
+ * an object with those that use it. After a fork the child may only free: *_free, *_destroy and
+ * *_close must then leave the driver alone (mn_instance_check_process tells). device_open only
+ * looks at a device; contexts are made when the first queue, buffer or plan asks for one.
  */
 
 enum { MN_BACKEND_ABI = 1 };
@@ -18,7 +23,7 @@ struct monarch_device {
     monarch_instance *instance;
     monarch_device_info info;
     uint32_t memory_kinds; /* bit 1 << kind for each native monarch_memory_kind it can use */
-    /* dtype in which key_mean, query_mean and value_mean are stored for inputs of a dtype */
+    /* By dtype of k, q and v: the dtype in which key_mean, query_mean and value_mean are stored. */
     monarch_dtype intermediate[3];
 };
 
@@ -38,6 +43,7 @@ typedef struct mn_run {
     uint32_t first, count;
     const void *variant; /* the backend's own */
     const char *name;
+    char detail[48];  /* tile sizes and the like, for people; may be empty */
     uint64_t scratch; /* bytes of workspace for the variant's own use */
 } mn_run;
 
@@ -80,17 +86,19 @@ typedef struct mn_backend {
 
     /* THE selector: support, workspace and launch all follow from its answer. Covers the
        program's steps in order with runs (room for one a step), or returns UNSUPPORTED with the
-       first reason. Creates nothing. */
+       reason of the plainest variant. Creates nothing. */
     monarch_status (*select)(const monarch_device *device, const mn_program *program,
                              const mn_select_options *options, mn_run *runs, uint32_t *run_count,
                              monarch_error *error);
 
-    /* (optional) Compiles or loads what the runs need into plan->state. */
+    /* (optional) Compiles or loads what the runs need into plan->state. An empty program has no
+       runs. After a failure plan_free is called and must cope with what is there. */
     monarch_status (*plan_build)(monarch_plan *plan, monarch_error *error);
     /* (optional, with plan_build) */
     void (*plan_free)(monarch_plan *plan);
 
-    /* Enqueues runs. No allocation, no compilation, no wait for a device. */
+    /* Enqueues runs. No allocation, no compilation, no wait for a device. Slots and scratch share
+       bytes by the steps in which they live: a run may reuse what its second predecessor wrote. */
     monarch_status (*plan_enqueue)(const monarch_plan *plan, monarch_queue *queue,
                                    const mn_bindings *bindings, monarch_error *error);
 

@@ -7,7 +7,8 @@ static double operand_bytes(const mn_program *program, const mn_operand *operand
     if (operand->source == MN_SOURCE_NONE)
         return 0.0;
     if (operand->source == MN_SOURCE_SLOT)
-        return (double)program->slots[operand->slot].bytes;
+        return (double)p->batch * (double)p->heads * (double)program->blocks *
+               (double)p->block_size * operand->width * (double)monarch_dtype_size(operand->dtype);
     return (double)p->batch * (double)(p->heads / operand->head_share) * (double)p->tokens *
            operand->width * (double)monarch_dtype_size(operand->dtype);
 }

@@ -107,6 +107,9 @@ static void write_problem(writer *w, const monarch_plan *plan)
     if (p->value_dim != p->head_dim)
         write_text(w, ", value_dim %" PRId64, p->value_dim);
     write_text(w, ", %s", monarch_dtype_name(p->q.dtype));
+    if (p->k.dtype != p->q.dtype || p->v.dtype != p->q.dtype)
+        write_text(w, " (k %s, v %s)", monarch_dtype_name(p->k.dtype),
+                   monarch_dtype_name(p->v.dtype));
     if (p->out.dtype != p->q.dtype)
         write_text(w, " to %s", monarch_dtype_name(p->out.dtype));
     write_text(w, "%s\n%" PRId64 " blocks of %" PRId64 " tokens", p->has_mask ? ", key mask" : "",
@@ -133,9 +136,10 @@ static void write_stages(writer *w, const monarch_plan *plan)
         char scores[64];
         snprintf(scores, sizeof scores, "%" PRId64 " x (%" PRId64 " x %" PRId64 ")", step->groups,
                  step->rows, step->columns);
-        write_text(w, "%5" PRIu32 "  %-11s  %-20s  %9.4g  %9.4g  %s\n", i,
+        write_text(w, "%5" PRIu32 "  %-11s  %-20s  %9.4g  %9.4g  %s%s%s\n", i,
                    monarch_stage_kind_name(step->kind), scores, cost.flops * 1e-9,
-                   cost.bytes * 1e-6, run_of(plan, i)->name);
+                   cost.bytes * 1e-6, run_of(plan, i)->name, *run_of(plan, i)->detail ? " " : "",
+                   run_of(plan, i)->detail);
     }
 }
 

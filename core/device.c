@@ -83,8 +83,8 @@ monarch_status monarch_instance_find(const monarch_instance *instance, const cha
         return mn_fail(error, MONARCH_ERROR_UNSUPPORTED, "device \"%s\" is not offered: %s", name,
                        slot->info.reason);
     return mn_fail(error, MONARCH_ERROR_UNSUPPORTED,
-                   "device \"%s\" is not there; %s has %" PRIu32 " device(s), counted from 0",
-                   name, slot->info.name, slot->info.device_count);
+                   "device \"%s\" is not there; %s offers %" PRIu32 " device(s)", name,
+                   slot->info.name, slot->info.device_count);
 }
 
 monarch_status monarch_device_info_get(const monarch_device *device, monarch_device_info *info,

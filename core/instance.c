@@ -76,6 +76,10 @@ static monarch_status open_backend(monarch_instance *instance, const mn_registry
         set_reason(&slot->info, "not among the backends that the instance was asked to open");
         return MONARCH_OK;
     }
+    if (entry->backend->abi != MN_BACKEND_ABI) {
+        set_reason(&slot->info, "it was built for another version of the contract");
+        return MONARCH_OK;
+    }
     monarch_error why = {MONARCH_OK, ""};
     uint32_t devices = 0;
     monarch_status status = entry->backend->open(instance, &slot->state, &devices, &why);
@@ -129,8 +133,8 @@ static monarch_status open_devices(monarch_instance *instance, monarch_error *er
             }
             if (status == MONARCH_ERROR_OUT_OF_MEMORY)
                 return mn_fail_memory(error, "a device");
-            mn_log(instance, MONARCH_LOG_WARNING, "%s:%" PRIu32 " is left out: %s",
-                   slot->info.name, d, why.message);
+            mn_log(instance, MONARCH_LOG_WARNING, "%s:%" PRIu32 " is left out: %s", slot->info.name,
+                   d, why.message);
             if (--slot->info.device_count == 0)
                 set_reason(&slot->info, why.message);
         }
@@ -138,8 +142,8 @@ static monarch_status open_devices(monarch_instance *instance, monarch_error *er
     return MONARCH_OK;
 }
 
-monarch_status monarch_instance_create(const monarch_instance_params *given,
-                                       monarch_instance **out, monarch_error *error)
+monarch_status monarch_instance_create(const monarch_instance_params *given, monarch_instance **out,
+                                       monarch_error *error)
 {
     if (!out)
         return mn_fail_null(error, "instance");

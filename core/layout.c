@@ -133,8 +133,7 @@ bool mn_layout_extent(const monarch_problem *p, mn_tensor_id id, mn_extent *exte
     *extent = (mn_extent){0, 0};
     if (p->batch == 0 || p->tokens == 0)
         return true;
-    if (!token_extent(p, &v.strides, extent) ||
-        !widen(extent, 0, v.batch - 1, v.strides.batch) ||
+    if (!token_extent(p, &v.strides, extent) || !widen(extent, 0, v.batch - 1, v.strides.batch) ||
         !widen(extent, 0, v.heads - 1, v.strides.head) ||
         !widen(extent, 0, v.features - 1, v.strides.feature))
         return false;

@@ -12,7 +12,13 @@ typedef struct mn_extent {
 } mn_extent;
 
 /* Which tensor of a problem is meant. */
-typedef enum mn_tensor_id { MN_TENSOR_Q, MN_TENSOR_K, MN_TENSOR_V, MN_TENSOR_MASK, MN_TENSOR_OUT } mn_tensor_id;
+typedef enum mn_tensor_id {
+    MN_TENSOR_Q,
+    MN_TENSOR_K,
+    MN_TENSOR_V,
+    MN_TENSOR_MASK,
+    MN_TENSOR_OUT
+} mn_tensor_id;
 
 enum { MN_TENSOR_COUNT = 5 };
 

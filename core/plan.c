@@ -10,6 +10,10 @@
 #include "core/arguments.h"
 #include "core/cost.h"
 #include "core/error.h"
+#include "core/log.h"
+
+/* A promise beyond the alignment of the library's own buffers would help nobody. */
+enum { MAX_ALIGNMENT = MN_WORKSPACE_ALIGNMENT };
 
 /* Builds the program for a device and asks its selector. The runs belong to the caller. */
 static monarch_status select_runs(const monarch_device *device, const monarch_problem *problem,
@@ -19,7 +23,7 @@ static monarch_status select_runs(const monarch_device *device, const monarch_pr
     const monarch_allocator *allocator = &device->instance->allocator;
     monarch_problem resolved;
     MN_TRY(monarch_problem_resolve(problem, &resolved, error));
-    mn_program_options build = {device->intermediate[resolved.q.dtype], options->stages};
+    mn_program_options build = {device->intermediate, options->alignment, options->stages};
     MN_TRY(mn_program_build(&resolved, &build, allocator, program, error));
     *run_count = 0;
     *runs = mn_alloc_array(allocator, program->step_count, sizeof **runs);
@@ -85,6 +89,17 @@ static void free_plan(monarch_plan *plan)
     mn_free(allocator, plan);
 }
 
+static void log_plan(const monarch_plan *plan)
+{
+    const monarch_device_info *info = &plan->device->info;
+    for (uint32_t i = 0; i < plan->run_count; i++)
+        mn_log(plan->device->instance, MONARCH_LOG_INFO,
+               "plan on %s:%" PRIu32 ": stages %" PRIu32 " to %" PRIu32 " by variant %s %s",
+               info->backend, info->index, plan->runs[i].first,
+               plan->runs[i].first + plan->runs[i].count - 1, plan->runs[i].name,
+               plan->runs[i].detail);
+}
+
 monarch_status mn_plan_create(monarch_device *device, const monarch_problem *problem,
                               const mn_plan_options *options, monarch_plan **out,
                               monarch_error *error)
@@ -100,8 +115,8 @@ monarch_status mn_plan_create(monarch_device *device, const monarch_problem *pro
     if (!plan)
         return mn_fail_memory(error, "the plan");
     plan->device = device;
-    monarch_status status = select_runs(device, problem, options, &plan->program, &plan->runs,
-                                        &plan->run_count, error);
+    monarch_status status =
+        select_runs(device, problem, options, &plan->program, &plan->runs, &plan->run_count, error);
     if (status != MONARCH_OK) {
         mn_free(allocator, plan);
         return status;
@@ -110,9 +125,10 @@ monarch_status mn_plan_create(monarch_device *device, const monarch_problem *pro
     if (status == MONARCH_OK && device->backend->plan_build)
         status = device->backend->plan_build(plan, error);
     if (status != MONARCH_OK) {
-        free_plan(plan);
+        monarch_plan_destroy(&plan);
         return status;
     }
+    log_plan(plan);
     *out = plan;
     return MONARCH_OK;
 }
@@ -127,11 +143,12 @@ monarch_status monarch_plan_create(monarch_device *device, const monarch_problem
     if (given)
         MN_TRY(mn_copy_struct("monarch_plan_options", given, &options, (uint32_t)sizeof options,
                               (uint32_t)sizeof options, error));
-    if (options.reserved != 0)
+    if (options.alignment > MAX_ALIGNMENT || (options.alignment & (options.alignment - 1)) != 0)
         return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
-                       "options.reserved is %" PRId32 "; it must be 0", options.reserved);
-    return mn_plan_create(device, problem, &(mn_plan_options){.variant = options.variant}, plan,
-                          error);
+                       "options.alignment is %" PRIu32 "; it must be a power of two up to %d, or 0",
+                       options.alignment, MAX_ALIGNMENT);
+    mn_plan_options internal = {.variant = options.variant, .alignment = options.alignment};
+    return mn_plan_create(device, problem, &internal, plan, error);
 }
 
 void monarch_plan_destroy(monarch_plan **handle)
@@ -151,6 +168,7 @@ monarch_status monarch_problem_supported(const monarch_device *device,
 {
     if (!device)
         return mn_fail_null(error, "device");
+    MN_TRY(mn_instance_check_process(device->instance, error));
     mn_plan_options options = {.variant = variant};
     mn_program program;
     mn_run *runs;
@@ -191,25 +209,11 @@ monarch_status monarch_plan_workspace_create(const monarch_plan *plan, monarch_b
     return monarch_buffer_create(plan->device, plan->workspace_size, workspace, error);
 }
 
-static monarch_status bind(const monarch_plan *plan, monarch_queue *queue,
-                           const monarch_plan_args *args, mn_bindings *bindings,
-                           monarch_error *error)
-{
-    if (!plan)
-        return mn_fail_null(error, "plan");
-    if (!queue)
-        return mn_fail_null(error, "queue");
-    if (!args)
-        return mn_fail_null(error, "args");
-    MN_TRY(mn_instance_check_process(plan->device->instance, error));
-    return mn_bind_arguments(plan, queue, args, bindings, error);
-}
-
 monarch_status monarch_plan_execute(const monarch_plan *plan, monarch_queue *queue,
                                     const monarch_plan_args *args, monarch_error *error)
 {
     mn_bindings bindings = {0};
-    MN_TRY(bind(plan, queue, args, &bindings, error));
+    MN_TRY(mn_bind_arguments(plan, queue, args, &bindings, error));
     if (bindings.run_count == 0)
         return MONARCH_OK;
     return plan->device->backend->plan_enqueue(plan, queue, &bindings, error);
@@ -227,7 +231,7 @@ monarch_status monarch_plan_time(const monarch_plan *plan, monarch_queue *queue,
                                  monarch_error *error)
 {
     mn_bindings bindings = {0};
-    MN_TRY(bind(plan, queue, args, &bindings, error));
+    MN_TRY(mn_bind_arguments(plan, queue, args, &bindings, error));
     if (!seconds && count > 0)
         return mn_fail_null(error, "seconds");
     const mn_backend *backend = plan->device->backend;

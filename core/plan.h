@@ -7,6 +7,7 @@
 
 typedef struct mn_plan_options {
     const char *variant; /* forced, or NULL */
+    uint32_t alignment;  /* promised for the tensors' addresses, 0 = that of an element */
     bool stages;         /* debug form: one run a stage, all of whose outputs are kept */
 } mn_plan_options;
 

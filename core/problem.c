@@ -58,9 +58,11 @@ static monarch_status check_choices(const monarch_problem *p, monarch_error *err
     MN_TRY(check_dtype("k", p->k.dtype, error));
     MN_TRY(check_dtype("v", p->v.dtype, error));
     MN_TRY(check_dtype("out", p->out.dtype, error));
-    if (!isfinite(p->scale))
+    /* Beyond this, scale * log2(e) leaves the range of f32. */
+    if (!(fabsf(p->scale) <= 0x1p126f))
         return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
-                       "problem.scale is %g; it must be finite (0 = 1/sqrt(head_dim))",
+                       "problem.scale is %g; it must be finite, from -2^126 to 2^126 (0 = "
+                       "1/sqrt(head_dim))",
                        (double)p->scale);
     if (p->pad != MONARCH_PAD_END && p->pad != MONARCH_PAD_BEGIN)
         return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
@@ -103,8 +105,8 @@ static monarch_status check_extents(const monarch_problem *p, monarch_error *err
                            mn_tensor_name((mn_tensor_id)id));
     if (mn_layout_out_overlaps_itself(p))
         return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
-                       "problem.out has strides batch %" PRId64 ", head %" PRId64
-                       ", block %" PRId64 ", token %" PRId64 ", feature %" PRId64
+                       "problem.out has strides batch %" PRId64 ", head %" PRId64 ", block %" PRId64
+                       ", token %" PRId64 ", feature %" PRId64
                        " that let two elements coincide; each must step over what lies inside it",
                        p->out.strides.batch, p->out.strides.head, p->out.strides.block,
                        p->out.strides.token, p->out.strides.feature);
@@ -126,7 +128,8 @@ int64_t monarch_default_block_size(int64_t tokens, int32_t steps)
         return 0;
     if (tokens <= TILE)
         return tokens;
-    /* The work of unpadded blocks is least at this B; padding moves it, but never as far as this. */
+    /* The work of unpadded blocks is least at this B; padding moves it, but never as far as this.
+     */
     double least = sqrt(2.0 * steps * (double)tokens / (2.0 * steps + 1.0));
     int64_t from = (int64_t)(0.5 * least) + 1, to = (int64_t)(2.0 * least) + TILE;
     int64_t best = from, tiled = TILE;
@@ -168,14 +171,18 @@ monarch_status monarch_problem_resolve(const monarch_problem *problem, monarch_p
     if (!resolved)
         return mn_fail_null(error, "resolved");
     monarch_problem p;
-    MN_TRY(mn_copy_struct("monarch_problem", problem, &p, (uint32_t)sizeof p,
-                          (uint32_t)sizeof p, error));
+    MN_TRY(mn_copy_struct("monarch_problem", problem, &p, (uint32_t)sizeof p, (uint32_t)sizeof p,
+                          error));
     MN_TRY(check_sizes(&p, error));
     MN_TRY(check_choices(&p, error));
     fill_defaults(&p);
     MN_TRY(check_volume(&p, error));
     MN_TRY(mn_layout_resolve(&p, error));
     MN_TRY(check_extents(&p, error));
-    *resolved = p;
+    /* An older caller's structure is shorter. It may be `problem` itself. */
+    uint32_t given = problem->struct_size;
+    uint32_t size = given < sizeof p ? given : (uint32_t)sizeof p;
+    memcpy(resolved, &p, size);
+    resolved->struct_size = size;
     return MONARCH_OK;
 }

@@ -4,6 +4,12 @@
 #include "core/alloc.h"
 #include "core/error.h"
 
+/* The stride of an axis, 0 where the axis has one index: nothing checked what it would be then. */
+static int64_t reach(int64_t extent, int64_t stride)
+{
+    return extent > 1 ? stride : 0;
+}
+
 /* An operand over a tensor of the caller, seen by block (group) and position (index). */
 static mn_operand tensor_by_block(const mn_program *program, mn_source source)
 {
@@ -19,31 +25,31 @@ static mn_operand tensor_by_block(const mn_program *program, mn_source source)
         .dtype = tensor->dtype,
         .width = (int32_t)(valued ? p->value_dim : p->head_dim),
         .head_share = shared ? p->heads / p->kv_heads : 1,
-        .base = -program->first * tensor->strides.token,
-        .batch = tensor->strides.batch,
-        .head = tensor->strides.head,
-        .group = tensor->strides.block,
-        .index = tensor->strides.token,
+        .base = -program->first * reach(p->block_size, tensor->strides.token),
+        .batch = reach(p->batch, tensor->strides.batch),
+        .head = reach(shared ? p->kv_heads : p->heads, tensor->strides.head),
+        .group = reach(program->blocks, tensor->strides.block),
+        .index = reach(p->block_size, tensor->strides.token),
         .feature = tensor->strides.feature,
     };
 }
 
-/* An operand over a slot, packed [batch, head, block, position, feature]. */
+/* An operand over a slot: [batch, head, block, position, feature], rows padded. */
 static mn_operand slot_by_block(const mn_program *program, uint32_t slot)
 {
     const monarch_problem *p = &program->problem;
-    int64_t width = program->slots[slot].width;
-    int64_t head = program->blocks * p->block_size * width;
+    int64_t row = program->slots[slot].row;
+    int64_t head = program->blocks * p->block_size * row;
     return (mn_operand){
         .source = MN_SOURCE_SLOT,
         .slot = slot,
         .dtype = program->slots[slot].dtype,
-        .width = (int32_t)width,
+        .width = program->slots[slot].width,
         .head_share = 1,
         .batch = p->heads * head,
         .head = head,
-        .group = p->block_size * width,
-        .index = width,
+        .group = p->block_size * row,
+        .index = row,
         .feature = 1,
     };
 }
@@ -62,6 +68,17 @@ static mn_operand absent(void)
     return (mn_operand){.head_share = 1};
 }
 
+/* Rows of slots start at multiples of this, so that vectors can be loaded whatever the width. */
+enum { ROW_BYTES = 16 };
+
+/* The dtype of the tensor that a slot holds means of. */
+static monarch_dtype source_dtype(const monarch_problem *p, mn_slot_role role)
+{
+    return role == MN_SLOT_KEY_MEAN     ? p->k.dtype
+           : role == MN_SLOT_VALUE_MEAN ? p->v.dtype
+                                        : p->q.dtype;
+}
+
 /* Adds a slot that step `writer` writes and the next step reads. */
 static uint32_t add_slot(mn_program *program, mn_slot_role role, uint32_t writer,
                          const mn_program_options *options)
@@ -70,12 +87,12 @@ static uint32_t add_slot(mn_program *program, mn_slot_role role, uint32_t writer
     bool scalar = role == MN_SLOT_ENTROPY || role == MN_SLOT_QUERY_WEIGHT;
     mn_slot *slot = &program->slots[program->slot_count];
     slot->role = role;
-    slot->dtype = scalar ? MONARCH_F32 : options->intermediate;
-    slot->width = (int32_t)(scalar                       ? 1
-                            : role == MN_SLOT_VALUE_MEAN ? p->value_dim
-                                                         : p->head_dim);
+    slot->dtype = scalar ? MONARCH_F32 : options->intermediate[source_dtype(p, role)];
+    slot->width = (int32_t)(scalar ? 1 : role == MN_SLOT_VALUE_MEAN ? p->value_dim : p->head_dim);
+    int64_t quantum = ROW_BYTES / (int64_t)monarch_dtype_size(slot->dtype);
+    slot->row = scalar ? 1 : (slot->width + quantum - 1) / quantum * quantum;
     slot->bytes = (uint64_t)(p->batch * p->heads * program->blocks * p->block_size) *
-                  (uint64_t)slot->width * monarch_dtype_size(slot->dtype);
+                  (uint64_t)slot->row * monarch_dtype_size(slot->dtype);
     slot->writer = writer;
     slot->last_reader = options->keep ? program->step_count - 1 : writer + 1;
     return program->slot_count++;
@@ -151,10 +168,11 @@ static void fill_mask(mn_program *program)
         return;
     program->mask.source = MN_SOURCE_MASK;
     program->mask.width = 1;
-    program->mask.base = -program->first * strides->token;
-    program->mask.batch = strides->batch;
-    program->mask.group = strides->block;
-    program->mask.index = strides->token;
+    const monarch_problem *p = &program->problem;
+    program->mask.base = -program->first * reach(p->block_size, strides->token);
+    program->mask.batch = reach(p->batch, strides->batch);
+    program->mask.group = reach(program->blocks, strides->block);
+    program->mask.index = reach(p->block_size, strides->token);
 }
 
 monarch_status mn_program_build(const monarch_problem *resolved, const mn_program_options *options,
@@ -166,6 +184,7 @@ monarch_status mn_program_build(const monarch_problem *resolved, const mn_progra
     program->problem = *resolved;
     bool empty = resolved->batch == 0 || resolved->tokens == 0;
     uint32_t steps = empty ? 0 : 2 * (uint32_t)resolved->steps;
+    program->alignment = options->alignment;
     program->blocks = (resolved->tokens + resolved->block_size - 1) / resolved->block_size;
     if (resolved->pad == MONARCH_PAD_BEGIN)
         program->first = program->blocks * resolved->block_size - resolved->tokens;

@@ -6,11 +6,11 @@
 
 /* What a slot holds; one element per (batch, head, block, position) and feature. */
 typedef enum mn_slot_role {
-    MN_SLOT_KEY_MEAN,    /* aL / s, width head_dim */
-    MN_SLOT_ENTROPY,     /* cL, width 1, f32 */
-    MN_SLOT_QUERY_MEAN,  /* aR / cR, width head_dim */
+    MN_SLOT_KEY_MEAN,     /* aL / s, width head_dim */
+    MN_SLOT_ENTROPY,      /* cL, width 1, f32 */
+    MN_SLOT_QUERY_MEAN,   /* aR / cR, width head_dim */
     MN_SLOT_QUERY_WEIGHT, /* cR, width 1, f32 */
-    MN_SLOT_VALUE_MEAN   /* y, width value_dim */
+    MN_SLOT_VALUE_MEAN    /* y, width value_dim */
 } mn_slot_role;
 
 /* An intermediate: written by one step, read by the next (or kept to the end, if asked). */
@@ -18,6 +18,7 @@ typedef struct mn_slot {
     mn_slot_role role;
     monarch_dtype dtype;
     int32_t width;
+    int64_t row; /* elements from row to row: width, padded to 16 bytes unless it is 1 */
     uint64_t bytes;
     uint32_t writer, last_reader; /* steps */
 } mn_slot;
@@ -28,17 +29,20 @@ typedef struct mn_slot {
  */
 typedef struct mn_program {
     monarch_problem problem;
-    int64_t blocks;       /* M */
-    int64_t first;        /* padding positions before token 0 */
-    mn_operand mask;      /* width 0 without a mask; group and index as in a RIGHT step:
-                             block and position */
+    int64_t blocks;     /* M */
+    int64_t first;      /* padding positions before token 0 */
+    uint32_t alignment; /* promised bytes of alignment of the tensors' addresses, 0 = an element */
+    mn_operand mask;    /* width 0 without a mask; group and index as in a RIGHT step:
+                           block and position */
     uint32_t step_count, slot_count;
     mn_step *steps;
     mn_slot *slots;
 } mn_program;
 
 typedef struct mn_program_options {
-    monarch_dtype intermediate; /* of key_mean, query_mean and value_mean */
+    /* By dtype of k, q and v: the dtype in which their means are stored. */
+    const monarch_dtype *intermediate;
+    uint32_t alignment; /* see mn_program */
     bool keep; /* every output of every stage is kept to the end and cR is stored: debug form */
 } mn_program_options;
 

@@ -34,8 +34,8 @@ monarch_status monarch_queue_wait(monarch_queue *queue, monarch_error *error)
     return queue->device->backend->queue_wait(queue, error);
 }
 
-monarch_status monarch_buffer_create(monarch_device *device, uint64_t size,
-                                     monarch_buffer **buffer, monarch_error *error)
+monarch_status monarch_buffer_create(monarch_device *device, uint64_t size, monarch_buffer **buffer,
+                                     monarch_error *error)
 {
     if (!buffer)
         return mn_fail_null(error, "buffer");
@@ -99,9 +99,9 @@ monarch_status monarch_buffer_write(monarch_queue *queue, monarch_buffer *buffer
                                     const void *source, uint64_t size, monarch_error *error)
 {
     MN_TRY(check_copy(queue, buffer, offset, source, size, error));
-    return size > 0 ? queue->device->backend->buffer_write(queue, buffer, offset, source, size,
-                                                           error)
-                    : MONARCH_OK;
+    return size > 0
+               ? queue->device->backend->buffer_write(queue, buffer, offset, source, size, error)
+               : MONARCH_OK;
 }
 
 monarch_status monarch_buffer_read(monarch_queue *queue, const monarch_buffer *buffer,

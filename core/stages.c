@@ -55,6 +55,11 @@ static monarch_status open_session(monarch_device *device, const monarch_problem
     return status;
 }
 
+static int64_t row_count(const mn_slot *slot)
+{
+    return (int64_t)(slot->bytes / monarch_dtype_size(slot->dtype)) / slot->row;
+}
+
 /* Reads a slot as f32, every element multiplied by `factor`. NULL: not wanted. */
 static monarch_status read_slot(session *s, int64_t slot, float factor, float *values,
                                 monarch_error *error)
@@ -62,11 +67,13 @@ static monarch_status read_slot(session *s, int64_t slot, float factor, float *v
     if (slot < 0 || !values)
         return MONARCH_OK;
     const mn_slot *known = &s->plan->program.slots[slot];
-    MN_TRY(monarch_buffer_read(s->staging.queue, s->staging.workspace,
-                               s->plan->slot_offsets[slot], s->raw, known->bytes, error));
-    int64_t count = (int64_t)(known->bytes / monarch_dtype_size(known->dtype));
-    for (int64_t i = 0; i < count; i++)
-        values[i] = factor * mn_load(known->dtype, s->raw, i);
+    MN_TRY(monarch_buffer_read(s->staging.queue, s->staging.workspace, s->plan->slot_offsets[slot],
+                               s->raw, known->bytes, error));
+    int64_t rows = row_count(known);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t f = 0; f < known->width; f++)
+            values[r * known->width + f] =
+                factor * mn_load(known->dtype, s->raw, r * known->row + f);
     return MONARCH_OK;
 }
 
@@ -78,13 +85,15 @@ static monarch_status write_slot(session *s, int64_t slot, float factor, const f
     if (!values)
         return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
                        "inputs.%s is NULL; the stage reads it", name);
-    int64_t count = (int64_t)(known->bytes / monarch_dtype_size(known->dtype));
-    for (int64_t i = 0; i < count; i++) {
-        float divisor = factor * (rows ? rows[i / known->width] : 1.0f);
-        mn_store(known->dtype, s->raw, i, divisor == 0.0f ? 0.0f : values[i] / divisor);
+    int64_t count = row_count(known);
+    for (int64_t r = 0; r < count; r++) {
+        float divisor = factor * (rows ? rows[r] : 1.0f);
+        for (int64_t f = 0; f < known->width; f++)
+            mn_store(known->dtype, s->raw, r * known->row + f,
+                     divisor == 0.0f ? 0.0f : values[r * known->width + f] / divisor);
     }
-    return monarch_buffer_write(s->staging.queue, s->staging.workspace,
-                                s->plan->slot_offsets[slot], s->raw, known->bytes, error);
+    return monarch_buffer_write(s->staging.queue, s->staging.workspace, s->plan->slot_offsets[slot],
+                                s->raw, known->bytes, error);
 }
 
 /* Turns the means that the program stores into aL = s * mean and aR = cR * mean. */

@@ -64,8 +64,8 @@ typedef struct mn_step {
     int64_t groups, rows, columns;
     int64_t depth;
     float scale;
-    bool first;                        /* queries are Q itself: absent ones count as zero */
-    int64_t token_group, token_index;  /* of rows (LEFT kinds) or columns (RIGHT kinds) */
+    bool first;                       /* queries are Q itself: absent ones count as zero */
+    int64_t token_group, token_index; /* of rows (LEFT kinds) or columns (RIGHT kinds) */
     mn_operand queries, keys, bias, values, mean, weight, result;
 } mn_step;
 

@@ -25,7 +25,8 @@ void mn_workspace_free(mn_workspace *workspace, const monarch_allocator *allocat
 
 uint32_t mn_workspace_book(mn_workspace *workspace, uint64_t bytes, uint32_t first, uint32_t last)
 {
-    workspace->bookings[workspace->count] = (mn_booking){.bytes = bytes, .first = first, .last = last};
+    workspace->bookings[workspace->count] =
+        (mn_booking){.bytes = bytes, .first = first, .last = last};
     return workspace->count++;
 }
 

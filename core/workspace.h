@@ -12,7 +12,8 @@
 
 enum {
     MN_WORKSPACE_ALIGNMENT = 256,
-    MN_WORKSPACE_MAX = 8 * MONARCH_MAX_STEPS, /* three slots and one run a stage, two stages a step */
+    MN_WORKSPACE_MAX =
+        8 * MONARCH_MAX_STEPS, /* three slots and one run a stage, two stages a step */
 #ifdef NDEBUG
     MN_WORKSPACE_RED_ZONE = 0
 #else

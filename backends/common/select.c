@@ -37,12 +37,16 @@ monarch_status mn_select_runs(const mn_variant *const *table, uint32_t count,
             covered = variant->covers(variant, device, program, first, limit, &reason);
             if (covered > 0)
                 runs[(*run_count)++] = (mn_run){
-                    first, covered, variant, variant->name,
-                    variant->scratch(variant, device, program, first, covered)};
+                    .first = first,
+                    .count = covered,
+                    .variant = variant,
+                    .name = variant->name,
+                    .scratch = variant->scratch(variant, device, program, first, covered),
+                };
         }
         if (covered == 0)
-            return mn_fail(error, MONARCH_ERROR_UNSUPPORTED, "stage %" PRIu32 " (%s) on %s:%" PRIu32
-                           ": %s", first,
+            return mn_fail(error, MONARCH_ERROR_UNSUPPORTED,
+                           "stage %" PRIu32 " (%s) on %s:%" PRIu32 ": %s", first,
                            monarch_stage_kind_name(program->steps[first].kind),
                            device->info.backend, device->info.index, reason.text);
         first += covered;

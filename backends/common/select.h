@@ -29,7 +29,8 @@ typedef struct mn_variant {
 
 /*
  * Covers a program with runs: at each step the first variant of the table that accepts it, or only
- * the one that the options force. Fails with UNSUPPORTED and the first reason.
+ * the one that the options force. Fails with UNSUPPORTED and why the last one asked, the plainest,
+ * refuses the first step that none accepts.
  */
 monarch_status mn_select_runs(const mn_variant *const *table, uint32_t count,
                               const monarch_device *device, const mn_program *program,

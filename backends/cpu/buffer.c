@@ -14,8 +14,8 @@ monarch_status mn_cpu_buffer_create(monarch_device *device, uint64_t size, monar
     void *bytes = buffer ? mn_alloc_raw(allocator, (size_t)size, MN_WORKSPACE_ALIGNMENT) : NULL;
     if (!bytes) {
         mn_free(allocator, buffer);
-        return mn_fail(error, MONARCH_ERROR_OUT_OF_MEMORY, "no memory for a buffer of %" PRIu64
-                       " bytes", size);
+        return mn_fail(error, MONARCH_ERROR_OUT_OF_MEMORY,
+                       "no memory for a buffer of %" PRIu64 " bytes", size);
     }
     buffer->device = device;
     buffer->size = size;

@@ -12,10 +12,10 @@ typedef struct mn_cpu_exec {
     const mn_program *program;
     mn_team *team;
     uint32_t threads;
-    char *tensors[MN_SOURCE_SLOT];   /* by mn_source */
-    char *slots[MN_CPU_MAX_SLOTS];   /* NULL for a slot that is not stored */
-    int64_t slot_origin;             /* head, counted over batch and heads, that slots start with */
-    char *scratch;                   /* of the run */
+    char *tensors[MN_SOURCE_SLOT]; /* by mn_source */
+    char *slots[MN_CPU_MAX_SLOTS]; /* NULL for a slot that is not stored */
+    int64_t slot_origin;           /* head, counted over batch and heads, that slots start with */
+    char *scratch;                 /* of the run */
 } mn_cpu_exec;
 
 /* Address of feature 0 of row or column `x`. */

@@ -243,8 +243,8 @@ static void soften_row(const tile *s, float factor, int64_t row, float *scores, 
 }
 
 /* accumulators (+)= P X for the rows of a strip. */
-static void weigh_strip(const tile *s, int64_t rows, int64_t columns, const float *x,
-                        int64_t width, float *out, bool accumulate)
+static void weigh_strip(const tile *s, int64_t rows, int64_t columns, const float *x, int64_t width,
+                        float *out, bool accumulate)
 {
     gemm(&(gemm_args){.rows = rows,
                       .columns = width,
@@ -261,8 +261,7 @@ static void weigh_strip(const tile *s, int64_t rows, int64_t columns, const floa
 }
 
 /* Softmax state of the row tile at `start`, and P keys and P values where the step wants them. */
-static void soften_tile(const mn_cpu_task *t, tile *s, int64_t start, int64_t rows,
-                        int64_t *packed)
+static void soften_tile(const mn_cpu_task *t, tile *s, int64_t start, int64_t rows, int64_t *packed)
 {
     const mn_step *step = t->step;
     float factor = step->scale * LOG2_E;

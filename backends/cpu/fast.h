@@ -10,11 +10,11 @@
  */
 
 enum {
-    MN_CPU_ROW_TILE = 128,    /* rows whose softmax is carried across column tiles */
-    MN_CPU_STRIP = 32,        /* rows scored at once: their scores stay in the L1 cache */
-    MN_CPU_COLUMN_TILE = 256, /* key rows packed at once: they stay in the L2 cache */
+    MN_CPU_ROW_TILE = 128,     /* rows whose softmax is carried across column tiles */
+    MN_CPU_STRIP = 32,         /* rows scored at once: their scores stay in the L1 cache */
+    MN_CPU_COLUMN_TILE = 256,  /* key rows packed at once: they stay in the L2 cache */
     MN_CPU_LEFT_COLUMNS = 512, /* LEFT keeps this many columns whole; above, two passes */
-    MN_CPU_PAD = 16           /* features and columns are padded to the widest vector */
+    MN_CPU_PAD = 16            /* features and columns are padded to the widest vector */
 };
 
 static inline int64_t mn_cpu_padded(int64_t count)
@@ -24,16 +24,16 @@ static inline int64_t mn_cpu_padded(int64_t count)
 
 /* Scratch of one thread, in floats from its start. */
 typedef struct mn_cpu_scratch {
-    int64_t queries;  /* [rows][depth]: query rows of a tile */
-    int64_t keys;     /* [columns][depth]: key rows */
-    int64_t panels;   /* the same, transposed for gemm */
-    int64_t values;   /* [columns][value width] */
-    int64_t bias;     /* [columns] */
-    int64_t scores;   /* [strip][columns] */
-    int64_t mean;     /* accumulators: [rows][depth], in LEFT [columns][depth] */
-    int64_t result;   /* [rows][value width] */
-    int64_t state;    /* running maximum, sum and entropy of each row */
-    int64_t columns;  /* running maximum, the one before it, and sum of each column: LEFT */
+    int64_t queries; /* [rows][depth]: query rows of a tile */
+    int64_t keys;    /* [columns][depth]: key rows */
+    int64_t panels;  /* the same, transposed for gemm */
+    int64_t values;  /* [columns][value width] */
+    int64_t bias;    /* [columns] */
+    int64_t scores;  /* [strip][columns] */
+    int64_t mean;    /* accumulators: [rows][depth], in LEFT [columns][depth] */
+    int64_t result;  /* [rows][value width] */
+    int64_t state;   /* running maximum, sum and entropy of each row */
+    int64_t columns; /* running maximum, the one before it, and sum of each column: LEFT */
     int64_t size;
 } mn_cpu_scratch;
 

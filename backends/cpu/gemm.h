@@ -35,9 +35,10 @@ typedef struct gemm_args {
 } gemm_args;
 
 /* One tile of `rows` rows and `width` vectors; both are constants where this is inlined. */
-static inline __attribute__((always_inline)) void
-gemm_tile(const gemm_args *g, const int rows, const int width, const float *a, const float *x,
-          int64_t x_depth, float *c)
+static inline __attribute__((always_inline)) void gemm_tile(const gemm_args *g, const int rows,
+                                                            const int width, const float *a,
+                                                            const float *x, int64_t x_depth,
+                                                            float *c)
 {
     vec sum[8][2];
 #pragma GCC unroll 8

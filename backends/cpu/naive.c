@@ -123,7 +123,8 @@ static void run_right(const group *g)
     }
 }
 
-/* One column of LEFT: softmax over the rows of log P[:, column], and the mean of queries under it. */
+/* One column of LEFT: softmax over the rows of log P[:, column], and the mean of queries under it.
+ */
 static void run_left_column(const group *g, int64_t column)
 {
     const mn_step *step = g->step;
@@ -201,8 +202,7 @@ static void run(const mn_cpu_variant *variant, mn_cpu_exec *exec, uint32_t first
 }
 
 static uint32_t covers(const mn_variant *variant, const monarch_device *device,
-                       const mn_program *program, uint32_t first, uint32_t limit,
-                       mn_reason *reason)
+                       const mn_program *program, uint32_t first, uint32_t limit, mn_reason *reason)
 {
     (void)variant;
     (void)device;
@@ -218,8 +218,7 @@ static uint64_t scratch(const mn_variant *variant, const monarch_device *device,
 {
     (void)variant;
     (void)count;
-    return 2 * sizeof(float) * (uint64_t)program->steps[first].columns *
-           device->info.compute_units;
+    return 2 * sizeof(float) * (uint64_t)program->steps[first].columns * device->info.compute_units;
 }
 
 const mn_cpu_variant mn_cpu_naive = {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fenv.h>
 #include <string.h>
 
 #include "backends/cpu/cpu.h"
@@ -54,8 +55,8 @@ static bool red_zone(const monarch_plan *plan, const mn_cpu_exec *exec, const mn
 }
 #endif
 
-monarch_status mn_cpu_plan_enqueue(const monarch_plan *plan, monarch_queue *queue,
-                                   const mn_bindings *bindings, monarch_error *error)
+static monarch_status run_all(const monarch_plan *plan, monarch_queue *queue,
+                              const mn_bindings *bindings, monarch_error *error)
 {
     mn_cpu_exec exec;
     bind_exec(plan, queue, bindings, &exec);
@@ -76,4 +77,19 @@ monarch_status mn_cpu_plan_enqueue(const monarch_plan *plan, monarch_queue *queu
     }
     (void)error;
     return MONARCH_OK;
+}
+
+/*
+ * The caller's floating-point environment (rounding, flushing of subnormals, traps) must not reach
+ * the result: the team's threads have their own, and which thread takes which task is open.
+ */
+monarch_status mn_cpu_plan_enqueue(const monarch_plan *plan, monarch_queue *queue,
+                                   const mn_bindings *bindings, monarch_error *error)
+{
+    fenv_t saved;
+    fegetenv(&saved);
+    fesetenv(FE_DFL_ENV);
+    monarch_status status = run_all(plan, queue, bindings, error);
+    fesetenv(&saved);
+    return status;
 }

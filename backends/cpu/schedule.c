@@ -60,11 +60,17 @@ static mn_cpu_scratch scratch_of(const mn_step *step)
 
 /* How the scratch of a run is cut: intermediates by role, row statistics, then the threads'. */
 typedef struct layout {
-    int64_t heads;       /* of one chunk */
+    int64_t heads; /* of one chunk */
     int64_t slots[MN_SLOT_VALUE_MEAN + 1];
     int64_t stats, threads, thread_size;
     int64_t size;
 } layout;
+
+/* Tasks that one score matrix of `size` rows and columns is cut into. */
+static int64_t pieces_of(int64_t size)
+{
+    return size > MN_CPU_COLUMN_TILE ? divide_up(size, MN_CPU_ROW_TILE) : 1;
+}
 
 /* Heads run together: as many as the cache holds, and enough for every thread to have work. */
 static int64_t chunk_heads(const mn_program *program, uint32_t threads)
@@ -72,14 +78,15 @@ static int64_t chunk_heads(const mn_program *program, uint32_t threads)
     const monarch_problem *p = &program->problem;
     int64_t padded = program->blocks * p->block_size;
     int64_t bytes = padded * (2 * p->head_dim + p->value_dim + 2) * (int64_t)sizeof(float);
-    int64_t groups = smaller(program->blocks, p->block_size);
-    int64_t cached = CHUNK_BYTES / bytes, busy = divide_up(TASKS_PER_THREAD * threads, groups);
+    int64_t right = program->blocks * pieces_of(p->block_size);
+    int64_t left = p->block_size * pieces_of(program->blocks);
+    int64_t cached = CHUNK_BYTES / bytes;
+    int64_t busy = divide_up(TASKS_PER_THREAD * threads, smaller(right, left));
     int64_t heads = cached > busy ? cached : busy;
     return smaller(heads > 0 ? heads : 1, p->batch * p->heads);
 }
 
-static layout layout_of(const mn_program *program, uint32_t threads, uint32_t first,
-                        uint32_t count)
+static layout layout_of(const mn_program *program, uint32_t threads, uint32_t first, uint32_t count)
 {
     layout l = {.heads = program->problem.batch * program->problem.heads};
     int64_t rows = program->blocks * program->problem.block_size;
@@ -88,7 +95,7 @@ static layout layout_of(const mn_program *program, uint32_t threads, uint32_t fi
         l.heads = chunk_heads(program, threads);
         int64_t widths[MN_SLOT_VALUE_MEAN + 1] = {0};
         for (uint32_t i = 0; i < program->slot_count; i++)
-            widths[program->slots[i].role] = program->slots[i].width;
+            widths[program->slots[i].role] = program->slots[i].row;
         for (int role = 0; role <= MN_SLOT_VALUE_MEAN; role++)
             l.slots[role] = take(&l.size, l.heads * rows * widths[role]);
     }
@@ -165,8 +172,10 @@ static void run_step(const mn_cpu_variant *variant, const mn_cpu_exec *exec, con
     } else if (step->kind == MONARCH_STAGE_LEFT) {
         run_pass(&j, step->columns, step->columns, heads, false);
     } else {
-        /* A group whose columns are packed once is one task; larger ones are cut by rows. */
-        bool whole = step->columns <= MN_CPU_COLUMN_TILE;
+        /* A group whose columns are packed once is one task, unless threads would go idle; larger
+           ones are cut by rows. Rows do not depend on each other, so no bit depends on this. */
+        bool whole = step->columns <= MN_CPU_COLUMN_TILE &&
+                     heads * step->groups >= 2 * (int64_t)exec->threads;
         run_pass(&j, step->rows, whole ? step->rows : MN_CPU_ROW_TILE, heads, false);
     }
 }
@@ -177,8 +186,7 @@ static void run(const mn_cpu_variant *variant, mn_cpu_exec *exec, uint32_t first
     layout l = layout_of(program, exec->threads, first, count);
     int64_t all = program->problem.batch * program->problem.heads;
     for (uint32_t i = 0; i < program->slot_count && count > 1; i++)
-        exec->slots[i] =
-            exec->scratch + l.slots[program->slots[i].role] * (int64_t)sizeof(float);
+        exec->slots[i] = exec->scratch + l.slots[program->slots[i].role] * (int64_t)sizeof(float);
     for (int64_t head = 0; head < all; head += l.heads) {
         exec->slot_origin = head;
         for (uint32_t i = first; i < first + count; i++)
@@ -187,8 +195,7 @@ static void run(const mn_cpu_variant *variant, mn_cpu_exec *exec, uint32_t first
 }
 
 static uint32_t covers(const mn_variant *base, const monarch_device *device,
-                       const mn_program *program, uint32_t first, uint32_t limit,
-                       mn_reason *reason)
+                       const mn_program *program, uint32_t first, uint32_t limit, mn_reason *reason)
 {
     (void)device;
     (void)program;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backends/cpu/team.h"
 
+#include <fenv.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
@@ -27,14 +29,15 @@ struct mn_team {
     pthread_cond_t started;
     worker *workers;
     uint32_t worker_count; /* besides the calling thread */
-    bool stop;
+    bool stop;             /* under the mutex, as is `open` */
+    bool open;             /* a worker may still join the job */
     /* The job. Written by the caller before `generation` is raised, read by workers after. */
     mn_team_task task;
     void *context;
     int64_t count, grain;
     atomic_uint generation;
     atomic_int_fast64_t next;
-    atomic_uint busy; /* workers that have not finished the job */
+    atomic_uint busy; /* workers that joined the job and have not finished */
 };
 
 static void relax(void)
@@ -47,8 +50,7 @@ static void relax(void)
 static void run_tasks(mn_team *team, uint32_t thread)
 {
     for (;;) {
-        int64_t first =
-            atomic_fetch_add_explicit(&team->next, team->grain, memory_order_relaxed);
+        int64_t first = atomic_fetch_add_explicit(&team->next, team->grain, memory_order_relaxed);
         int64_t end = first + team->grain < team->count ? first + team->grain : team->count;
         if (first >= team->count)
             return;
@@ -57,20 +59,18 @@ static void run_tasks(mn_team *team, uint32_t thread)
     }
 }
 
-/* Waits for a job newer than `seen`: spins a little, then sleeps. */
-static unsigned wait_for_job(mn_team *team, unsigned seen)
+/* Waits until there is a job newer than `seen`: spins a little, then sleeps. */
+static void wait_for_job(mn_team *team, unsigned seen)
 {
     for (int i = 0; i < SPINS; i++) {
-        unsigned generation = atomic_load_explicit(&team->generation, memory_order_acquire);
-        if (generation != seen)
-            return generation;
+        if (atomic_load_explicit(&team->generation, memory_order_acquire) != seen)
+            return;
         relax();
     }
     pthread_mutex_lock(&team->mutex);
     while (atomic_load_explicit(&team->generation, memory_order_acquire) == seen)
         pthread_cond_wait(&team->started, &team->mutex);
     pthread_mutex_unlock(&team->mutex);
-    return atomic_load_explicit(&team->generation, memory_order_acquire);
 }
 
 static void *work(void *argument)
@@ -78,22 +78,44 @@ static void *work(void *argument)
     worker *self = argument;
     mn_team *team = self->team;
     unsigned seen = 0;
+    fesetenv(FE_DFL_ENV); /* whatever the creating thread had set */
     for (;;) {
-        seen = wait_for_job(team, seen);
-        if (team->stop)
+        wait_for_job(team, seen);
+        pthread_mutex_lock(&team->mutex);
+        bool stop = team->stop, joins = team->open;
+        seen = atomic_load_explicit(&team->generation, memory_order_relaxed);
+        if (joins)
+            atomic_fetch_add_explicit(&team->busy, 1, memory_order_relaxed);
+        pthread_mutex_unlock(&team->mutex);
+        if (stop)
             return NULL;
-        run_tasks(team, self->number);
-        atomic_fetch_sub_explicit(&team->busy, 1, memory_order_release);
+        if (joins) {
+            run_tasks(team, self->number);
+            atomic_fetch_sub_explicit(&team->busy, 1, memory_order_release);
+        }
     }
 }
 
-/* Publishes the job (or the stop) that the team's fields describe. */
-static void publish(mn_team *team)
+/* Publishes the job that the team's fields describe, or the end. */
+static void publish(mn_team *team, bool stop)
 {
     pthread_mutex_lock(&team->mutex);
+    team->stop = stop;
+    team->open = !stop;
     atomic_fetch_add_explicit(&team->generation, 1, memory_order_release);
     pthread_cond_broadcast(&team->started);
     pthread_mutex_unlock(&team->mutex);
+}
+
+/* A signal for the program must not land on a thread that it does not know of. */
+static int create_thread(worker *w)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int code = pthread_create(&w->thread, NULL, work, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return code;
 }
 
 monarch_status mn_team_create(uint32_t threads, const monarch_allocator *allocator, mn_team **out,
@@ -112,7 +134,7 @@ monarch_status mn_team_create(uint32_t threads, const monarch_allocator *allocat
     for (uint32_t i = 0; i < threads - 1; i++) {
         worker *w = &team->workers[i];
         *w = (worker){.team = team, .number = i + 1};
-        int code = pthread_create(&w->thread, NULL, work, w);
+        int code = create_thread(w);
         if (code != 0) {
             mn_team_destroy(team, allocator, 0);
             return mn_fail(error, MONARCH_ERROR_NATIVE,
@@ -128,8 +150,7 @@ monarch_status mn_team_create(uint32_t threads, const monarch_allocator *allocat
 void mn_team_destroy(mn_team *team, const monarch_allocator *allocator, int forked)
 {
     if (!forked) {
-        team->stop = true;
-        publish(team);
+        publish(team, true);
         for (uint32_t i = 0; i < team->worker_count; i++)
             pthread_join(team->workers[i].thread, NULL);
         pthread_cond_destroy(&team->started);
@@ -152,9 +173,12 @@ void mn_team_run(mn_team *team, mn_team_task task, void *context, int64_t count)
         run_tasks(team, 0);
         return;
     }
-    atomic_store_explicit(&team->busy, team->worker_count, memory_order_relaxed);
-    publish(team);
+    publish(team, false);
     run_tasks(team, 0);
+    /* Every task is taken. A worker that has not woken up yet is not waited for. */
+    pthread_mutex_lock(&team->mutex);
+    team->open = false;
+    pthread_mutex_unlock(&team->mutex);
     for (int i = 0; atomic_load_explicit(&team->busy, memory_order_acquire) > 0; i++) {
         relax();
         if (i > SPINS) /* more threads than processors: let the others work */

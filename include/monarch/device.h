@@ -37,12 +37,12 @@ typedef enum monarch_log_level {
 
 /* Parameters of an instance. Zero means the default everywhere. */
 typedef struct monarch_instance_params {
-    uint32_t struct_size;      /* sizeof(monarch_instance_params) */
-    int32_t cpu_threads;       /* threads of each queue of the cpu device, the calling one
-                                  included; 0 = the processors this process may run on.
-                                  Results do not depend on it. */
-    const char *backends;      /* comma-separated names of the backends to open, such as
-                                  "cpu,cuda"; NULL = all. Must live until create returns. */
+    uint32_t struct_size;        /* sizeof(monarch_instance_params) */
+    int32_t cpu_threads;         /* threads of each queue of the cpu device, the calling one
+                                    included; 0 = the processors this process may run on.
+                                    Results do not depend on it. */
+    const char *backends;        /* comma-separated names of the backends to open, such as
+                                    "cpu,cuda"; NULL = all. Must live until create returns. */
     monarch_allocator allocator; /* all NULL = the C library's */
     /* Messages, if not NULL; called from any thread, must not call back into the library. */
     void (*log)(void *user, monarch_log_level level, const char *message);
@@ -73,8 +73,8 @@ MONARCH_API void monarch_instance_destroy(monarch_instance **instance);
 typedef struct monarch_backend_info {
     uint32_t struct_size; /* set by the caller */
     uint32_t device_count;
-    char name[16];     /* "cpu", "cuda", "opencl", "vulkan" */
-    char reason[240];  /* why device_count is 0; empty otherwise */
+    char name[16];    /* "cpu", "cuda", "opencl", "vulkan" */
+    char reason[240]; /* why device_count is 0; empty otherwise */
 } monarch_backend_info;
 
 /* Number of backends the library knows, offered or not. */
@@ -97,30 +97,28 @@ MONARCH_API monarch_device *monarch_instance_device(const monarch_instance *inst
  * "cuda:0"). Errors: INVALID_ARGUMENT for a name of another form, UNSUPPORTED with the reason
  * when there is no such device. The device is owned by the instance.
  */
-MONARCH_API monarch_status monarch_instance_find(const monarch_instance *instance,
-                                                 const char *name, monarch_device **device,
-                                                 monarch_error *error);
+MONARCH_API monarch_status monarch_instance_find(const monarch_instance *instance, const char *name,
+                                                 monarch_device **device, monarch_error *error);
 
 /* What a device is and can do. A limit of 0 means "not there" or "not limited". */
 typedef struct monarch_device_info {
-    uint32_t struct_size;     /* set by the caller */
-    uint32_t index;           /* among the devices of its backend */
+    uint32_t struct_size; /* set by the caller */
+    uint32_t index;       /* among the devices of its backend */
     char backend[16];
-    char name[128];           /* of the hardware */
-    char driver[64];          /* version of driver or runtime */
-    char features[128];       /* what the variants ask about, e.g. "avx2 fma avx512f" */
-    char variants[256];       /* names of the variants in order of preference, by spaces */
-    uint32_t compute_units;   /* threads of the cpu, multiprocessors of a GPU */
-    uint32_t subgroup_size;   /* lanes that work in step: f32 lanes of a vector, warp */
-    uint64_t memory;          /* bytes of device memory */
-    uint64_t local_memory;    /* bytes of memory shared by a work-group */
-    uint64_t max_buffer;      /* bytes of the largest buffer */
+    char name[128];         /* of the hardware */
+    char driver[64];        /* version of driver or runtime */
+    char features[128];     /* what the variants ask about, e.g. "avx2 fma avx512f" */
+    char variants[256];     /* names of the variants in order of preference, by spaces */
+    uint32_t compute_units; /* threads of the cpu, multiprocessors of a GPU */
+    uint32_t subgroup_size; /* lanes that work in step: f32 lanes of a vector, warp */
+    uint64_t memory;        /* bytes of device memory */
+    uint64_t local_memory;  /* bytes of memory shared by a work-group */
+    uint64_t max_buffer;    /* bytes of the largest buffer */
 } monarch_device_info;
 
 /* Fills `info`, whose struct_size is set. Errors: INVALID_ARGUMENT. */
 MONARCH_API monarch_status monarch_device_info_get(const monarch_device *device,
-                                                   monarch_device_info *info,
-                                                   monarch_error *error);
+                                                   monarch_device_info *info, monarch_error *error);
 
 /*
  * A queue runs work in the order in which it was enqueued. On the cpu device the work of a call
@@ -153,8 +151,8 @@ MONARCH_API uint64_t monarch_buffer_size(const monarch_buffer *buffer);
  * the copy is done. Errors: INVALID_ARGUMENT when offset + size is past the buffer's end.
  */
 MONARCH_API monarch_status monarch_buffer_write(monarch_queue *queue, monarch_buffer *buffer,
-                                                uint64_t offset, const void *source,
-                                                uint64_t size, monarch_error *error);
+                                                uint64_t offset, const void *source, uint64_t size,
+                                                monarch_error *error);
 MONARCH_API monarch_status monarch_buffer_read(monarch_queue *queue, const monarch_buffer *buffer,
                                                uint64_t offset, void *destination, uint64_t size,
                                                monarch_error *error);

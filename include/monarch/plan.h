@@ -15,7 +15,9 @@ extern "C" {
  */
 typedef struct monarch_plan_options {
     uint32_t struct_size; /* sizeof(monarch_plan_options) */
-    int32_t reserved;     /* 0 */
+    uint32_t alignment;   /* bytes that divide the address of every tensor that execute will be
+                             given, a power of two up to 256; 0 = the size of an element. A
+                             promise that lets a device use wider loads; execute checks it. */
     const char *variant;  /* force an implementation by name (monarch_device_info.variants);
                              NULL = the device's choice. Must live until create returns. */
 } monarch_plan_options;
@@ -30,7 +32,7 @@ static inline monarch_plan_options monarch_plan_options_default(void)
 
 /*
  * Makes a plan: the only call that compiles, loads kernels or takes long. `options` may be NULL.
- * Errors: INVALID_ARGUMENT, UNSUPPORTED (with the first reason), OUT_OF_MEMORY, NATIVE.
+ * Errors: INVALID_ARGUMENT, UNSUPPORTED (with the reason), OUT_OF_MEMORY, NATIVE.
  */
 MONARCH_API monarch_status monarch_plan_create(monarch_device *device,
                                                const monarch_problem *problem,
@@ -42,8 +44,8 @@ MONARCH_API void monarch_plan_destroy(monarch_plan **plan);
 
 /* The problem with every default filled in, as monarch_problem_resolve gives it; the caller sets
    problem->struct_size, for instance by monarch_problem_default. */
-MONARCH_API monarch_status monarch_plan_problem(const monarch_plan *plan,
-                                                monarch_problem *problem, monarch_error *error);
+MONARCH_API monarch_status monarch_plan_problem(const monarch_plan *plan, monarch_problem *problem,
+                                                monarch_error *error);
 
 /*
  * Scratch memory that an execution needs: size in bytes (may be 0) and alignment. Its contents
@@ -136,8 +138,8 @@ typedef struct monarch_plan_cost_info {
     double floor_bytes; /* q, k, v read once and out written once */
 } monarch_plan_cost_info;
 
-MONARCH_API monarch_status monarch_plan_cost(const monarch_plan *plan,
-                                             monarch_plan_cost_info *cost, monarch_error *error);
+MONARCH_API monarch_status monarch_plan_cost(const monarch_plan *plan, monarch_plan_cost_info *cost,
+                                             monarch_error *error);
 
 /*
  * The plan as text for people: shape, block, stages with variant and cost, workspace. Writes at
@@ -151,10 +153,9 @@ MONARCH_API size_t monarch_plan_describe(const monarch_plan *plan, char *text, s
  * waits, cleans up. For the first ten minutes with the library, and for tests. `mask` is NULL
  * unless problem->has_mask. The pointers are those of token 0, as for execute.
  */
-MONARCH_API monarch_status monarch_attention(monarch_device *device,
-                                             const monarch_problem *problem, const void *q,
-                                             const void *k, const void *v, const uint8_t *mask,
-                                             void *out, monarch_error *error);
+MONARCH_API monarch_status monarch_attention(monarch_device *device, const monarch_problem *problem,
+                                             const void *q, const void *k, const void *v,
+                                             const uint8_t *mask, void *out, monarch_error *error);
 
 #ifdef __cplusplus
 }

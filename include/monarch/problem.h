@@ -22,8 +22,8 @@ extern "C" {
  *
  *     R[k,j,:] = softmax_i( s * aR[k,j] . K[(k,i)] / cR[k,j] )   aR[k,j] = sum_l L[j,k,l] Q[(l,j)]
  *                                                                cR[k,j] = sum_l L[j,k,l]
- *     L[j,:,l] = softmax_k( Q[(l,j)] . aL[j,k] - cL[j,k] )       aL[j,k] = s sum_i R[k,j,i] K[(k,i)]
- *                                                                cL[j,k] = sum_i R log R
+ *     L[j,:,l] = softmax_k( Q[(l,j)] . aL[j,k] - cL[j,k] )       aL[j,k] = s sum_i R[k,j,i]
+ * K[(k,i)] cL[j,k] = sum_i R log R
  *
  * starting with L = identity, for `steps` rounds (R then L). Source: Yaras et al.,
  * "MonarchAttention", NeurIPS 2025, arXiv 2505.18698. block_size = 1 and
@@ -73,24 +73,24 @@ enum { MONARCH_MAX_STEPS = 64 };
  * Zero means the default in every field where a default is named.
  */
 typedef struct monarch_problem {
-    uint32_t struct_size;   /* sizeof(monarch_problem) */
-    int32_t steps;          /* T: rounds of R and L, 1 to MONARCH_MAX_STEPS; 0 = 1 */
-    int64_t batch;          /* E >= 0; with 0 every call succeeds and touches nothing */
-    int64_t heads;          /* H >= 1, of q and out */
-    int64_t kv_heads;       /* heads of k and v, a divisor of heads; 0 = heads. Query head h
-                               reads key head h / (heads / kv_heads) */
-    int64_t tokens;         /* N >= 0, of queries and keys alike */
-    int64_t head_dim;       /* D >= 1 */
-    int64_t value_dim;      /* Dv >= 1; 0 = head_dim */
-    int64_t block_size;     /* B >= 1; 0 = chosen from tokens, see monarch_default_block_size */
-    float scale;            /* s, finite; 0 = 1 / sqrt(head_dim) */
-    monarch_pad pad;        /* where padding goes when B does not divide N */
-    int32_t has_mask;       /* 1: execute takes a key mask, one byte per token, 0 = masked */
-    int32_t reserved;       /* 0 */
-    monarch_tensor q;       /* [batch, heads, tokens, head_dim] */
-    monarch_tensor k;       /* [batch, kv_heads, tokens, head_dim] */
-    monarch_tensor v;       /* [batch, kv_heads, tokens, value_dim] */
-    monarch_tensor out;     /* [batch, heads, tokens, value_dim]; no two elements may coincide */
+    uint32_t struct_size; /* sizeof(monarch_problem) */
+    int32_t steps;        /* T: rounds of R and L, 1 to MONARCH_MAX_STEPS; 0 = 1 */
+    int64_t batch;        /* E >= 0; with 0 every call succeeds and touches nothing */
+    int64_t heads;        /* H >= 1, of q and out */
+    int64_t kv_heads;     /* heads of k and v, a divisor of heads; 0 = heads. Query head h
+                             reads key head h / (heads / kv_heads) */
+    int64_t tokens;       /* N >= 0, of queries and keys alike */
+    int64_t head_dim;     /* D >= 1 */
+    int64_t value_dim;    /* Dv >= 1; 0 = head_dim */
+    int64_t block_size;   /* B >= 1; 0 = chosen from tokens, see monarch_default_block_size */
+    float scale;          /* s, at most 2^126 in magnitude; 0 = 1 / sqrt(head_dim) */
+    monarch_pad pad;      /* where padding goes when B does not divide N */
+    int32_t has_mask;     /* 1: execute takes a key mask, one byte per token, 0 = masked */
+    int32_t reserved;     /* 0 */
+    monarch_tensor q;     /* [batch, heads, tokens, head_dim] */
+    monarch_tensor k;     /* [batch, kv_heads, tokens, head_dim] */
+    monarch_tensor v;     /* [batch, kv_heads, tokens, value_dim] */
+    monarch_tensor out;   /* [batch, heads, tokens, value_dim]; no two elements may coincide */
     monarch_strides mask_strides; /* of the mask, in bytes: batch, block, token as above; head
                                      and feature 0. All zero = packed [batch, tokens] */
 } monarch_problem;
@@ -127,12 +127,11 @@ MONARCH_API int64_t monarch_default_block_size(int64_t tokens, int32_t steps);
  * what a plan holds. No device is needed. Errors: INVALID_ARGUMENT. Safe from any thread.
  */
 MONARCH_API monarch_status monarch_problem_resolve(const monarch_problem *problem,
-                                                   monarch_problem *resolved,
-                                                   monarch_error *error);
+                                                   monarch_problem *resolved, monarch_error *error);
 
 /*
- * Whether a plan for `problem` can be made on `device`: OK, UNSUPPORTED with the first reason
- * in words, or INVALID_ARGUMENT. Compiles, loads and keeps nothing. `variant` forces one
+ * Whether a plan for `problem` can be made on `device`: OK, UNSUPPORTED with the reason in
+ * words, or INVALID_ARGUMENT. Compiles, loads and keeps nothing. `variant` forces one
  * implementation by name, as in monarch_plan_options; NULL leaves the choice to the device.
  * Safe from any thread.
  */

@@ -56,9 +56,9 @@ MONARCH_API monarch_status monarch_stages_run(monarch_device *device,
  * Runs stage `index` alone on the inputs given, for instance those of another device, so that an
  * error shows in the stage where it starts. Only the last stage writes tensors->out.
  */
-MONARCH_API monarch_status monarch_stage_run(monarch_device *device,
-                                             const monarch_problem *problem, const char *variant,
-                                             uint32_t index, const monarch_stage_tensors *tensors,
+MONARCH_API monarch_status monarch_stage_run(monarch_device *device, const monarch_problem *problem,
+                                             const char *variant, uint32_t index,
+                                             const monarch_stage_tensors *tensors,
                                              const monarch_stage_values *inputs,
                                              const monarch_stage_values *outputs,
                                              monarch_error *error);

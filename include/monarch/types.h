@@ -27,10 +27,7 @@ typedef enum monarch_dtype {
 } monarch_dtype;
 
 /* Which end of the sequence is padded when tokens is not a multiple of block_size. */
-typedef enum monarch_pad {
-    MONARCH_PAD_END = 0,
-    MONARCH_PAD_BEGIN = 1
-} monarch_pad;
+typedef enum monarch_pad { MONARCH_PAD_END = 0, MONARCH_PAD_BEGIN = 1 } monarch_pad;
 
 /* Size in bytes of one element, 0 for an unknown dtype. */
 MONARCH_API size_t monarch_dtype_size(monarch_dtype dtype);

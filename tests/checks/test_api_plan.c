@@ -54,8 +54,8 @@ static void test_options(void **state)
     options.struct_size = (uint32_t)sizeof options - 1;
     refuse_options(&options, MONARCH_ERROR_INVALID_ARGUMENT, "struct_size", NULL);
     options = monarch_plan_options_default();
-    options.reserved = -7;
-    refuse_options(&options, MONARCH_ERROR_INVALID_ARGUMENT, "reserved", "-7");
+    options.alignment = 48;
+    refuse_options(&options, MONARCH_ERROR_INVALID_ARGUMENT, "alignment", "48");
     struct {
         monarch_plan_options options;
         uint64_t more;
