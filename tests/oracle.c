@@ -66,29 +66,60 @@ static void zero(double *values, int64_t count)
 }
 
 /*
- * Softmax over the entries x[0], x[stride], ...; an entry of -inf gets weight exactly 0, and so
- * do all entries if all are -inf. Returns the log of the sum of exponentials.
+ * Replaces the entries x[0], x[stride], ... by the logs of their softmax; entries of -inf stay. The
+ * largest is taken off first, so that logs near 0 are as exact as weights near 1. Returns the
+ * log of the sum of exponentials, -inf if all entries are -inf.
  */
-static double softmax(double *x, int64_t count, int64_t stride)
+static double log_softmax(double *x, int64_t count, int64_t stride)
 {
     double largest = -INFINITY, sum = 0.0;
 
     for (int64_t i = 0; i < count; i++)
         if (x[i * stride] > largest || isnan(x[i * stride]))
             largest = x[i * stride];
-    if (largest == -INFINITY) {
-        for (int64_t i = 0; i < count; i++)
-            x[i * stride] = 0.0;
+    if (largest == -INFINITY)
         return -INFINITY;
-    }
     for (int64_t i = 0; i < count; i++) {
         double *e = &x[i * stride];
-        *e = *e == -INFINITY ? 0.0 : exp(*e - largest);
-        sum += *e;
+        if (*e == -INFINITY)
+            continue;
+        *e -= largest;
+        sum += exp(*e);
     }
     for (int64_t i = 0; i < count; i++)
-        x[i * stride] /= sum;
+        if (x[i * stride] != -INFINITY)
+            x[i * stride] -= log(sum);
     return largest + log(sum);
+}
+
+/* The softmax itself; an entry of -inf gets weight exactly 0, and so do all if all are -inf. */
+static double softmax(double *x, int64_t count, int64_t stride)
+{
+    double lse = log_softmax(x, count, stride);
+
+    for (int64_t i = 0; i < count; i++)
+        x[i * stride] = exp(x[i * stride]);
+    return lse;
+}
+
+/* Feature f of aR / cR for one row; 0 if no query here can choose this block: then R is uniform. */
+static double mean_query(const oracle_problem *p, const oracle_values *in, int64_t row, int64_t f)
+{
+    int64_t at = row * p->head_dim + f;
+
+    if (in->mean != NULL)
+        return in->mean[at];
+    return in->cR[row] == 0.0 ? 0.0 : in->aR[at] / in->cR[row];
+}
+
+void oracle_accept(const oracle_problem *p, const oracle_values *values)
+{
+    oracle_values plain = *values;
+
+    plain.mean = NULL;
+    for (int64_t row = 0; row < oracle_block(p) * oracle_blocks(p); row++)
+        for (int64_t f = 0; f < p->head_dim; f++)
+            values->mean[row * p->head_dim + f] = mean_query(p, &plain, row, f);
 }
 
 /* R[k,j,:] = softmax_i(s * aR[k,j] . K[(k,i)] / cR[k,j]) over the valid keys of block k. */
@@ -100,25 +131,24 @@ void oracle_weights_right(const oracle_problem *p, const double *k, const oracle
     for (int64_t row = 0; row < M * B; row++) {
         int64_t kb = row / B;
         for (int64_t i = 0; i < B; i++) {
-            double *x = &R[row * B + i];
-            if (!oracle_valid(p, kb, i))
+            double *x = &R[row * B + i], score = 0.0;
+            if (!oracle_valid(p, kb, i)) {
                 *x = -INFINITY;
-            else if (in->cR[row] == 0.0)
-                *x = 0.0; /* no query here chose this block: uniform */
-            else
-                *x = scale_of(p) * dot(&in->aR[row * D], &k[oracle_token(p, kb, i) * D], D) /
-                     in->cR[row];
+                continue;
+            }
+            for (int64_t f = 0; f < D; f++)
+                score += mean_query(p, in, row, f) * k[oracle_token(p, kb, i) * D + f];
+            *x = scale_of(p) * score;
         }
         softmax(&R[row * B], B, 1);
     }
 }
 
-/* L[j,:,l] = softmax_k(Q[(l,j)] . aL[j,k] - cL[j,k]); 0 for padding queries. */
-void oracle_weights_left(const oracle_problem *p, const double *q, const oracle_values *in,
-                         double *L)
+/* log L[j,:,l]; -inf for weight 0. */
+static void log_weights_left(const oracle_problem *p, const double *q, const oracle_values *in,
+                             double *L)
 {
     int64_t B = oracle_block(p), M = oracle_blocks(p), D = p->head_dim;
-
     for (int64_t j = 0; j < B; j++) {
         for (int64_t l = 0; l < M; l++) {
             int64_t n = oracle_token(p, l, j);
@@ -130,9 +160,20 @@ void oracle_weights_left(const oracle_problem *p, const double *q, const oracle_
                 else
                     column[k * M] = dot(&q[n * D], &in->aL[(k * B + j) * D], D) - c;
             }
-            softmax(column, M, M);
+            log_softmax(column, M, M);
         }
     }
+}
+
+/* L[j,:,l] = softmax_k(Q[(l,j)] . aL[j,k] - cL[j,k]); 0 for padding queries. */
+void oracle_weights_left(const oracle_problem *p, const double *q, const oracle_values *in,
+                         double *L)
+{
+    int64_t B = oracle_block(p), M = oracle_blocks(p);
+
+    log_weights_left(p, q, in, L);
+    for (int64_t i = 0; i < B * M * M; i++)
+        L[i] = exp(L[i]);
 }
 
 void oracle_first(const oracle_problem *p, const double *q, const oracle_values *out)
@@ -147,6 +188,8 @@ void oracle_first(const oracle_problem *p, const double *q, const oracle_values 
             memcpy(&out->aR[row * D], &q[oracle_token(p, row / B, row % B) * D],
                    (size_t)D * sizeof *q);
     }
+    if (out->mean != NULL)
+        oracle_accept(p, out);
 }
 
 /* sum_i R log R of one row. */
@@ -167,8 +210,8 @@ static int block_valid(const oracle_problem *p, int64_t k)
     return 0;
 }
 
-int oracle_right(const oracle_problem *p, const double *k, const double *v,
-                 const oracle_values *in, const oracle_values *out)
+int oracle_right(const oracle_problem *p, const double *k, const double *v, const oracle_values *in,
+                 const oracle_values *out)
 {
     int64_t B = oracle_block(p), M = oracle_blocks(p), D = p->head_dim, Dv = p->value_dim;
     double *R = malloc((size_t)(M * B * B) * sizeof *R);
@@ -196,35 +239,54 @@ int oracle_right(const oracle_problem *p, const double *k, const double *v,
     return 0;
 }
 
+/*
+ * cR and aR / cR of block k at position j. Dividing all weights of the column by the largest before
+ * they leave the logarithm changes neither.
+ */
+static void left_column(const oracle_problem *p, const double *q, const double *L, int64_t k,
+                        int64_t j, double *mean, double *cR)
+{
+    int64_t M = oracle_blocks(p), D = p->head_dim;
+    const double *column = &L[(j * M + k) * M];
+    double largest = -INFINITY, sum = 0.0;
+
+    zero(mean, D);
+    for (int64_t l = 0; l < M; l++)
+        if (oracle_valid(p, l, j) && !(column[l] <= largest))
+            largest = column[l];
+    for (int64_t l = 0; l < M && largest != -INFINITY; l++) {
+        double weight = exp(column[l] - largest);
+        if (!oracle_valid(p, l, j) || column[l] == -INFINITY)
+            continue;
+        add_row(mean, weight, &q[oracle_token(p, l, j) * D], D);
+        sum += weight;
+    }
+    for (int64_t f = 0; f < D && sum != 0.0; f++)
+        mean[f] /= sum;
+    *cR = largest == -INFINITY ? 0.0 : exp(largest) * sum;
+}
+
 int oracle_left(const oracle_problem *p, const double *q, const oracle_values *in,
                 const oracle_values *out)
 {
     int64_t B = oracle_block(p), M = oracle_blocks(p), D = p->head_dim;
-    double *L = malloc((size_t)(B * M * M) * sizeof *L);
+    double *L = malloc((size_t)(B * M * M + D) * sizeof *L), *mean = L + B * M * M;
 
     if (L == NULL)
         return -1;
-    oracle_weights_left(p, q, in, L);
-    for (int64_t k = 0; k < M; k++) {
-        for (int64_t j = 0; j < B; j++) {
-            int64_t row = k * B + j;
-            zero(&out->aR[row * D], D);
-            out->cR[row] = 0.0;
-            for (int64_t l = 0; l < M; l++) {
-                double weight = L[(j * M + k) * M + l];
-                if (!oracle_valid(p, l, j) || weight < p->smallest_weight)
-                    continue;
-                add_row(&out->aR[row * D], weight, &q[oracle_token(p, l, j) * D], D);
-                out->cR[row] += weight;
-            }
-        }
+    log_weights_left(p, q, in, L);
+    for (int64_t row = 0; row < M * B; row++) {
+        left_column(p, q, L, row / B, row % B, mean, &out->cR[row]);
+        for (int64_t f = 0; f < D; f++)
+            out->aR[row * D + f] = out->cR[row] == 0.0 ? 0.0 : out->cR[row] * mean[f];
+        if (out->mean != NULL)
+            memcpy(&out->mean[row * D], mean, (size_t)D * sizeof *mean);
     }
     free(L);
     return 0;
 }
 
-int oracle_left_out(const oracle_problem *p, const double *q, const oracle_values *in,
-                    double *out)
+int oracle_left_out(const oracle_problem *p, const double *q, const oracle_values *in, double *out)
 {
     int64_t B = oracle_block(p), M = oracle_blocks(p), Dv = p->value_dim;
     double *L = malloc((size_t)(B * M * M) * sizeof *L);
@@ -250,7 +312,7 @@ int oracle_values_alloc(const oracle_problem *p, oracle_values *values)
 {
     size_t rows = (size_t)(oracle_block(p) * oracle_blocks(p));
     size_t D = (size_t)p->head_dim, Dv = (size_t)p->value_dim;
-    double *memory = calloc(rows * (2 * D + Dv + 2), sizeof *memory);
+    double *memory = calloc(rows * (3 * D + Dv + 2), sizeof *memory);
 
     memset(values, 0, sizeof *values);
     if (memory == NULL)
@@ -260,6 +322,7 @@ int oracle_values_alloc(const oracle_problem *p, oracle_values *values)
     values->y = values->aR + rows * D;
     values->cL = values->y + rows * Dv;
     values->cR = values->cL + rows;
+    values->mean = values->cR + rows;
     return 0;
 }
 
@@ -282,6 +345,8 @@ static void keep(const oracle_problem *p, const oracle_values *wanted, const ora
     int64_t rows = oracle_block(p) * oracle_blocks(p);
 
     copy_wanted(left ? wanted->aR : wanted->aL, left ? now->aR : now->aL, rows * p->head_dim);
+    if (left)
+        copy_wanted(wanted->mean, now->mean, rows * p->head_dim);
     copy_wanted(left ? wanted->cR : wanted->cL, left ? now->cR : now->cL, rows);
     if (with_y)
         copy_wanted(wanted->y, now->y, rows * p->value_dim);
@@ -321,9 +386,8 @@ int oracle_monarch(const oracle_problem *p, const double *q, const double *k, co
 static double exact_row(const oracle_problem *p, const double *q, const double *k, double *weights)
 {
     for (int64_t m = 0; m < p->tokens; m++)
-        weights[m] = token_valid(p, m)
-                         ? scale_of(p) * dot(q, &k[m * p->head_dim], p->head_dim)
-                         : -INFINITY;
+        weights[m] =
+            token_valid(p, m) ? scale_of(p) * dot(q, &k[m * p->head_dim], p->head_dim) : -INFINITY;
     return softmax(weights, p->tokens, 1);
 }
 
@@ -359,9 +423,9 @@ double oracle_objective(const oracle_problem *p, const double *q, const oracle_v
             continue;
         for (int64_t k = 0; k < M; k++) {
             double c = in->cL[k * B + j];
-            logits[k] = c == INFINITY ? -INFINITY
-                                      : dot(&q[oracle_token(p, l, j) * D],
-                                            &in->aL[(k * B + j) * D], D) - c;
+            logits[k] = c == INFINITY
+                            ? -INFINITY
+                            : dot(&q[oracle_token(p, l, j) * D], &in->aL[(k * B + j) * D], D) - c;
         }
         sum += softmax(logits, M, 1);
     }

@@ -25,16 +25,15 @@ typedef struct oracle_problem {
     double scale;        /* s; 0 = 1 / sqrt(D) */
     int pad_begin;       /* padding stands before the first token, else after the last */
     const uint8_t *mask; /* NULL = no token is masked */
-    /*
-     * Weights L below this count as 0. 0, the default, is the mathematics. The library holds L
-     * and cR in f32, where a weight under the range of f32 is 0 and a block that no query chose
-     * makes its R uniform; a value at the lower end of that range states that reading.
-     */
-    double smallest_weight;
 } oracle_problem;
 
+/*
+ * mean [M][B][D] is aR / cR, all that R depends on, and 0 where cR is 0. It is computed from log L,
+ * so it is right even where every weight of a column is too small for the range of f64. A stage
+ * that is given no mean (NULL) divides aR by cR.
+ */
 typedef struct oracle_values {
-    double *aL, *cL, *aR, *cR, *y;
+    double *aL, *cL, *aR, *cR, *y, *mean;
 } oracle_values;
 
 int64_t oracle_block(const oracle_problem *p);  /* B, cut to N */
@@ -59,7 +58,7 @@ int oracle_exact(const oracle_problem *p, const double *q, const double *k, cons
 int oracle_stages(const oracle_problem *p, const double *q, const double *k, const double *v,
                   const oracle_values *stages, double *out);
 
-/* Memory for all five arrays. */
+/* Memory for all six arrays. */
 int oracle_values_alloc(const oracle_problem *p, oracle_values *values);
 void oracle_values_free(oracle_values *values);
 
@@ -72,13 +71,15 @@ void oracle_weights_right(const oracle_problem *p, const double *k, const oracle
 void oracle_weights_left(const oracle_problem *p, const double *q, const oracle_values *in,
                          double *L);
 
+/* mean from aR and cR, for inputs that come from elsewhere. */
+void oracle_accept(const oracle_problem *p, const oracle_values *values);
+
 /* One stage: right (y too, unless v or out->y is NULL), left, and the output rows. */
-int oracle_right(const oracle_problem *p, const double *k, const double *v,
-                 const oracle_values *in, const oracle_values *out);
+int oracle_right(const oracle_problem *p, const double *k, const double *v, const oracle_values *in,
+                 const oracle_values *out);
 int oracle_left(const oracle_problem *p, const double *q, const oracle_values *in,
                 const oracle_values *out);
-int oracle_left_out(const oracle_problem *p, const double *q, const oracle_values *in,
-                    double *out);
+int oracle_left_out(const oracle_problem *p, const double *q, const oracle_values *in, double *out);
 
 /*
  * The variational objective after a right stage, with the best L for it: the sum over unmasked

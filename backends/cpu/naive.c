@@ -16,7 +16,8 @@ typedef struct group {
     const mn_step *step;
     int64_t batch, head, index;
     float *scores; /* [rows or columns], scratch of this thread */
-    float *sums;   /* [rows], likewise: log-sum-exp of each row in LEFT */
+    float *shifts; /* [rows], likewise: largest score of each row in LEFT */
+    float *sums;   /* [rows], likewise: log of the row's sum of weights, shifted by that */
 } group;
 
 static float load(const group *g, const mn_operand *operand, int64_t x, int64_t feature)
@@ -57,41 +58,45 @@ static float score(const group *g, int64_t row, int64_t column)
     return step->scale * dot - bias;
 }
 
-/*
- * Turns `count` values of g->scores into their softmax. Returns log sum exp, -inf when every value
- * is -inf; then all weights are 0.
- */
-static float softmax(const group *g, int64_t count)
+static float largest_of(const float *values, int64_t count)
 {
-    float largest = -INFINITY, sum = 0.0f;
+    float largest = -INFINITY;
     for (int64_t i = 0; i < count; i++)
-        if (g->scores[i] > largest)
-            largest = g->scores[i];
+        if (values[i] > largest)
+            largest = values[i];
+    return largest;
+}
+
+/*
+ * Turns `count` values of g->scores, of which `largest` is the largest, into their softmax. Returns
+ * the sum of exp(value - largest): 0 when every value is -inf; then all weights are 0.
+ */
+static float softmax(const group *g, int64_t count, float largest)
+{
+    float sum = 0.0f;
     for (int64_t i = 0; i < count; i++) {
         g->scores[i] = g->scores[i] == -INFINITY ? 0.0f : expf(g->scores[i] - largest);
         sum += g->scores[i];
     }
-    if (sum == 0.0f)
-        return -INFINITY;
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; i < count && sum != 0.0f; i++)
         if (g->scores[i] != 0.0f) /* 0 / NaN would bring an absent column back */
             g->scores[i] /= sum;
-    return largest + logf(sum);
+    return sum;
 }
 
-/* Weights of all columns for one row, in g->scores; returns their log sum exp. */
-static float row_softmax(const group *g, int64_t row)
+/* Scores of all columns for one row, in g->scores; returns the largest. */
+static float row_scores(const group *g, int64_t row)
 {
     for (int64_t c = 0; c < g->step->columns; c++)
         g->scores[c] = score(g, row, c);
-    return softmax(g, g->step->columns);
+    return largest_of(g->scores, g->step->columns);
 }
 
 /* Sum of p log p over the weights of a row; +inf when there is no weight. */
-static float entropy(const group *g, float log_sum)
+static float entropy(const group *g, float weight)
 {
     float sum = 0.0f;
-    if (log_sum == -INFINITY)
+    if (weight == 0.0f)
         return INFINITY;
     for (int64_t c = 0; c < g->step->columns; c++)
         if (g->scores[c] != 0.0f)
@@ -116,8 +121,8 @@ static void run_right(const group *g)
 {
     const mn_step *step = g->step;
     for (int64_t row = 0; row < step->rows; row++) {
-        float log_sum = row_softmax(g, row);
-        store(g, &step->weight, row, 0, entropy(g, log_sum));
+        float weight = softmax(g, step->columns, row_scores(g, row));
+        store(g, &step->weight, row, 0, entropy(g, weight));
         weighted_sum(g, row, &step->keys, &step->mean);
         weighted_sum(g, row, &step->values, &step->result);
     }
@@ -130,11 +135,14 @@ static void run_left_column(const group *g, int64_t column)
     const mn_step *step = g->step;
     for (int64_t row = 0; row < step->rows; row++) {
         float value = is_present(g, row) ? score(g, row, column) : -INFINITY;
-        g->scores[row] = value == -INFINITY ? value : value - g->sums[row];
+        /* Taking off the largest first keeps the logarithms of the weights that count exact. */
+        g->scores[row] = value == -INFINITY ? value : value - g->shifts[row] - g->sums[row];
     }
-    float log_weight = softmax(g, step->rows);
+    float largest = largest_of(g->scores, step->rows);
+    float sum_of_weights = softmax(g, step->rows, largest);
     if (step->weight.width > 0)
-        store(g, &step->weight, column, 0, expf(log_weight));
+        store(g, &step->weight, column, 0,
+              sum_of_weights == 0.0f ? 0.0f : expf(largest) * sum_of_weights);
     for (int64_t f = 0; f < step->mean.width; f++) {
         float sum = 0.0f;
         for (int64_t row = 0; row < step->rows; row++)
@@ -146,8 +154,12 @@ static void run_left_column(const group *g, int64_t column)
 
 static void run_left(const group *g)
 {
-    for (int64_t row = 0; row < g->step->rows; row++)
-        g->sums[row] = is_present(g, row) ? row_softmax(g, row) : 0.0f;
+    for (int64_t row = 0; row < g->step->rows; row++) {
+        if (!is_present(g, row))
+            continue;
+        g->shifts[row] = row_scores(g, row);
+        g->sums[row] = logf(softmax(g, g->step->columns, g->shifts[row]));
+    }
     for (int64_t column = 0; column < g->step->columns; column++)
         run_left_column(g, column);
 }
@@ -158,7 +170,7 @@ static void run_left_out(const group *g)
     for (int64_t row = 0; row < step->rows; row++) {
         if (!mn_program_is_token(g->exec->program, row, g->index))
             continue;
-        row_softmax(g, row);
+        softmax(g, step->columns, row_scores(g, row));
         weighted_sum(g, row, &step->values, &step->result);
     }
 }
@@ -173,7 +185,7 @@ static void run_group(void *context, int64_t task, uint32_t thread)
     const job *j = context;
     const mn_step *step = j->step;
     int64_t heads = j->exec->program->problem.heads;
-    float *scratch = (float *)(void *)j->exec->scratch + 2 * step->columns * (int64_t)thread;
+    float *scratch = (float *)(void *)j->exec->scratch + 3 * step->columns * (int64_t)thread;
     group g = {
         .exec = j->exec,
         .step = step,
@@ -181,7 +193,8 @@ static void run_group(void *context, int64_t task, uint32_t thread)
         .head = task / step->groups % heads,
         .index = task % step->groups,
         .scores = scratch,
-        .sums = scratch + step->columns,
+        .shifts = scratch + step->columns,
+        .sums = scratch + 2 * step->columns,
     };
     if (step->kind == MONARCH_STAGE_LEFT)
         run_left(&g);
@@ -218,7 +231,7 @@ static uint64_t scratch(const mn_variant *variant, const monarch_device *device,
 {
     (void)variant;
     (void)count;
-    return 2 * sizeof(float) * (uint64_t)program->steps[first].columns * device->info.compute_units;
+    return 3 * sizeof(float) * (uint64_t)program->steps[first].columns * device->info.compute_units;
 }
 
 const mn_cpu_variant mn_cpu_naive = {

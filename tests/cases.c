@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cases.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * Small shapes carry several heads: with a handful of results alone, the error of a correct
+ * evaluation would be a matter of luck, and so would the comparison.
+ */
+const test_case test_cases[] = {
+    /* .shape = {batch, heads, kv_heads, tokens, head_dim, value_dim, block, steps} */
+
+    /* Shapes: every relation of N, B and M, of D and Dv. */
+    {.name = "one_token", .shape = {4, 4, 0, 1, 8, 0, 0, 1}},
+    {.name = "one_token_block_8", .shape = {4, 4, 0, 1, 8, 0, 8, 2}},
+    {.name = "two_tokens", .shape = {1, 32, 0, 2, 8, 0, 1, 2}},
+    {.name = "block_1", .shape = {1, 4, 0, 23, 8, 0, 1, 1}},
+    {.name = "block_1_steps_3", .shape = {1, 4, 0, 19, 8, 0, 1, 3}},
+    {.name = "block_n", .shape = {1, 4, 0, 21, 8, 0, 21, 2}},
+    {.name = "block_above_n", .shape = {1, 4, 0, 13, 8, 0, 40, 2}},
+    {.name = "even", .shape = {1, 4, 0, 64, 16, 0, 8, 1}},
+    {.name = "odd_n", .shape = {1, 4, 0, 37, 8, 0, 6, 1}},
+    {.name = "odd_n_begin", .shape = {1, 4, 0, 37, 8, 0, 6, 1}, .pad = MONARCH_PAD_BEGIN},
+    {.name = "odd_n_steps_2", .shape = {1, 4, 0, 53, 8, 0, 7, 2}},
+    {.name = "odd_n_steps_3_begin", .shape = {1, 4, 0, 53, 8, 0, 7, 3}, .pad = MONARCH_PAD_BEGIN},
+    {.name = "odd_n_steps_4", .shape = {1, 4, 0, 29, 8, 0, 5, 4}},
+    {.name = "two_blocks_last_short", .shape = {1, 4, 0, 17, 8, 0, 16, 2}},
+    {.name = "two_blocks_first_short",
+     .shape = {1, 4, 0, 17, 8, 0, 16, 2},
+     .pad = MONARCH_PAD_BEGIN},
+    {.name = "block_2", .shape = {1, 2, 0, 75, 8, 0, 2, 2}},
+    {.name = "block_chosen_small", .shape = {1, 4, 0, 15, 8, 0, 0, 1}},
+    {.name = "block_chosen", .shape = {1, 2, 0, 300, 16, 0, 0, 2}},
+    {.name = "value_dim_1", .shape = {1, 8, 0, 41, 8, 1, 6, 2}},
+    {.name = "value_dim_above", .shape = {1, 4, 0, 40, 8, 29, 6, 1}},
+    {.name = "value_dim_n", .shape = {1, 2, 0, 50, 8, 50, 7, 2}},
+    {.name = "dim_1", .shape = {1, 16, 0, 40, 1, 0, 6, 2}},
+    {.name = "dim_3_value_5", .shape = {1, 8, 0, 39, 3, 5, 6, 2}},
+    {.name = "dim_17", .shape = {1, 4, 0, 45, 17, 0, 8, 2}},
+    {.name = "dim_33_value_31", .shape = {1, 4, 0, 66, 33, 31, 9, 1}},
+    {.name = "dim_80", .shape = {1, 2, 0, 100, 80, 0, 10, 2}},
+    {.name = "dim_128_value_64", .shape = {1, 2, 0, 130, 128, 64, 16, 2}},
+    {.name = "dim_256", .shape = {1, 2, 0, 90, 256, 0, 16, 2}},
+    {.name = "block_large", .shape = {1, 1, 0, 700, 16, 0, 300, 2}},
+    {.name = "block_over_1024", .shape = {1, 1, 0, 1103, 8, 0, 1050, 1}},
+    {.name = "blocks_many", .shape = {1, 1, 0, 1111, 16, 0, 3, 2}},
+    {.name = "blocks_over_1024", .shape = {1, 1, 0, 1201, 8, 0, 1, 1}},
+    {.name = "heads_many", .shape = {37, 13, 0, 18, 4, 0, 4, 2}},
+    {.name = "tiles_exact", .shape = {1, 1, 0, 1024, 32, 0, 32, 2}},
+    {.name = "tiles_plus_1", .shape = {1, 1, 0, 1025, 32, 0, 33, 2}, .pad = MONARCH_PAD_BEGIN},
+
+    /* Shapes of real models. */
+    {.name = "vit_steps_1", .shape = {2, 3, 0, 197, 64, 0, 14, 1}, .pad = MONARCH_PAD_BEGIN},
+    {.name = "vit_steps_2", .shape = {2, 3, 0, 197, 64, 0, 14, 2}, .pad = MONARCH_PAD_BEGIN},
+    {.name = "vit_steps_3", .shape = {2, 3, 0, 197, 64, 0, 14, 3}, .pad = MONARCH_PAD_BEGIN},
+    {.name = "roberta", .shape = {2, 2, 0, 384, 64, 0, 24, 1}, .mask = MASK_TRAILING},
+    {.name = "minilm", .shape = {1, 4, 0, 512, 32, 0, 16, 1}, .mask = MASK_TRAILING},
+    {.name = "long_text", .shape = {1, 1, 0, 2048, 64, 0, 45, 2}},
+
+    /* Contents. */
+    {.name = "tiny_logits", .shape = {1, 4, 0, 47, 8, 0, 7, 2}, .content = CONTENT_TINY},
+    {.name = "large_logits", .shape = {1, 12, 0, 61, 8, 0, 8, 1}, .content = CONTENT_LARGE},
+    {.name = "large_logits_steps_2", .shape = {1, 8, 0, 61, 16, 0, 8, 2}, .content = CONTENT_LARGE},
+    {.name = "large_logits_dim_128",
+     .shape = {1, 4, 0, 45, 128, 16, 7, 2},
+     .content = CONTENT_LARGE},
+    {.name = "huge_logits", .shape = {1, 16, 0, 61, 16, 0, 8, 1}, .content = CONTENT_HUGE},
+    {.name = "huge_logits_steps_2", .shape = {1, 6, 0, 14, 16, 0, 4, 2}, .content = CONTENT_HUGE},
+    {.name = "huge_logits_steps_3",
+     .shape = {1, 4, 0, 9, 16, 0, 3, 3},
+     .content = CONTENT_HUGE,
+     .pad = MONARCH_PAD_BEGIN},
+    {.name = "shifted_keys", .shape = {1, 4, 0, 60, 8, 0, 8, 2}, .content = CONTENT_SHIFTED},
+    {.name = "big_q", .shape = {1, 4, 0, 60, 4, 0, 5, 3}, .content = CONTENT_BIG_Q},
+    {.name = "big_k_scale_4",
+     .shape = {1, 8, 0, 60, 4, 0, 5, 2},
+     .scale = 4.0f,
+     .content = CONTENT_BIG_K},
+    {.name = "big_v", .shape = {1, 4, 0, 60, 8, 0, 8, 2}, .content = CONTENT_BIG_V},
+    {.name = "equal_keys", .shape = {1, 4, 0, 44, 8, 0, 6, 2}, .content = CONTENT_EQUAL_KEYS},
+    {.name = "equal_blocks", .shape = {1, 4, 0, 48, 8, 0, 6, 2}, .content = CONTENT_EQUAL_BLOCKS},
+    {.name = "equal_blocks_value_dim_m",
+     .shape = {1, 4, 0, 40, 8, 8, 5, 2},
+     .content = CONTENT_EQUAL_BLOCKS},
+    {.name = "zero_q_and_k", .shape = {1, 4, 0, 43, 8, 0, 6, 2}, .content = CONTENT_ZERO},
+    {.name = "ones", .shape = {1, 4, 0, 43, 16, 3, 6, 2}, .content = CONTENT_ONES},
+    {.name = "ones_large_block", .shape = {1, 1, 0, 500, 8, 2, 260, 2}, .content = CONTENT_ONES},
+    {.name = "scale_small", .shape = {1, 4, 0, 43, 8, 0, 6, 2}, .scale = 0.01f},
+    {.name = "scale_negative", .shape = {1, 4, 0, 43, 8, 0, 6, 2}, .scale = -0.7f},
+
+    /* Masks. */
+    {.name = "mask_full", .shape = {2, 2, 0, 37, 8, 0, 6, 2}, .mask = MASK_FULL},
+    {.name = "mask_random", .shape = {3, 2, 0, 50, 8, 0, 7, 2}, .mask = MASK_RANDOM},
+    {.name = "mask_random_nan",
+     .shape = {3, 2, 0, 50, 8, 0, 7, 2},
+     .mask = MASK_RANDOM,
+     .masked = MASKED_KV_NAN},
+    {.name = "mask_random_nan_q",
+     .shape = {3, 2, 0, 50, 8, 0, 7, 3},
+     .mask = MASK_RANDOM,
+     .masked = MASKED_ALL_NAN,
+     .pad = MONARCH_PAD_BEGIN},
+    {.name = "mask_random_nan_step_1",
+     .shape = {3, 2, 0, 50, 20, 0, 7, 1},
+     .mask = MASK_RANDOM,
+     .masked = MASKED_ALL_NAN},
+    {.name = "mask_trailing_nan",
+     .shape = {3, 2, 0, 65, 8, 0, 8, 2},
+     .mask = MASK_TRAILING,
+     .masked = MASKED_KV_NAN},
+    {.name = "mask_blocks", .shape = {3, 2, 0, 62, 8, 0, 5, 2}, .mask = MASK_BLOCKS},
+    {.name = "mask_blocks_nan",
+     .shape = {3, 2, 0, 62, 8, 0, 5, 3},
+     .mask = MASK_BLOCKS,
+     .masked = MASKED_ALL_NAN},
+    {.name = "mask_position", .shape = {2, 2, 0, 60, 8, 0, 6, 2}, .mask = MASK_POSITION},
+    {.name = "mask_sequence", .shape = {3, 2, 0, 30, 8, 0, 4, 2}, .mask = MASK_SEQUENCE},
+    {.name = "mask_sequence_nan",
+     .shape = {3, 2, 0, 30, 8, 0, 4, 2},
+     .mask = MASK_SEQUENCE,
+     .masked = MASKED_ALL_NAN,
+     .pad = MONARCH_PAD_BEGIN},
+    {.name = "mask_one",
+     .shape = {4, 2, 0, 26, 8, 0, 5, 2},
+     .mask = MASK_ONE,
+     .masked = MASKED_KV_NAN},
+    {.name = "mask_block_1",
+     .shape = {2, 2, 0, 22, 8, 0, 1, 2},
+     .mask = MASK_RANDOM,
+     .masked = MASKED_KV_NAN},
+    {.name = "mask_block_above_n",
+     .shape = {2, 2, 0, 22, 8, 0, 64, 2},
+     .mask = MASK_RANDOM,
+     .masked = MASKED_KV_NAN},
+    {.name = "mask_block_large",
+     .shape = {1, 1, 0, 600, 16, 0, 280, 2},
+     .mask = MASK_BLOCKS,
+     .masked = MASKED_KV_NAN},
+    {.name = "mask_blocks_many",
+     .shape = {1, 1, 0, 900, 16, 0, 3, 2},
+     .mask = MASK_BLOCKS,
+     .masked = MASKED_KV_NAN},
+    {.name = "mask_ones",
+     .shape = {3, 2, 0, 41, 8, 0, 5, 3},
+     .mask = MASK_SEQUENCE,
+     .masked = MASKED_KV_NAN,
+     .content = CONTENT_ONES},
+    {.name = "mask_huge_logits",
+     .shape = {2, 6, 0, 40, 16, 0, 6, 1},
+     .mask = MASK_RANDOM,
+     .masked = MASKED_KV_NAN,
+     .content = CONTENT_HUGE},
+
+    /* Where the tensors lie. */
+    {.name = "bshd", .shape = {2, 3, 0, 38, 12, 0, 6, 2}, .layout = LAYOUT_BSHD},
+    {.name = "qkv", .shape = {2, 3, 0, 38, 8, 0, 6, 2}, .layout = LAYOUT_QKV},
+    {.name = "qkv_grouped",
+     .shape = {2, 6, 2, 38, 8, 5, 6, 2},
+     .layout = LAYOUT_QKV,
+     .mask = MASK_RANDOM,
+     .masked = MASKED_KV_NAN},
+    {.name = "broadcast_batch",
+     .shape = {3, 2, 0, 38, 8, 0, 6, 2},
+     .layout = LAYOUT_BROADCAST_BATCH,
+     .mask = MASK_RANDOM,
+     .masked = MASKED_KV_NAN},
+    {.name = "broadcast_head", .shape = {2, 3, 0, 38, 8, 0, 6, 2}, .layout = LAYOUT_BROADCAST_HEAD},
+    {.name = "broadcast_token",
+     .shape = {2, 3, 0, 38, 8, 0, 6, 2},
+     .layout = LAYOUT_BROADCAST_TOKEN,
+     .mask = MASK_RANDOM},
+    {.name = "grid", .shape = {2, 3, 0, 48, 8, 0, 8, 2}, .layout = LAYOUT_GRID},
+    {.name = "grid_short_begin",
+     .shape = {2, 3, 0, 43, 8, 0, 8, 2},
+     .layout = LAYOUT_GRID,
+     .mask = MASK_RANDOM,
+     .masked = MASKED_KV_NAN,
+     .pad = MONARCH_PAD_BEGIN},
+    {.name = "grid_short_end",
+     .shape = {2, 3, 0, 43, 16, 0, 8, 1},
+     .layout = LAYOUT_GRID,
+     .mask = MASK_BLOCKS,
+     .masked = MASKED_ALL_NAN},
+    {.name = "gaps",
+     .shape = {2, 3, 0, 38, 8, 0, 6, 2},
+     .layout = LAYOUT_GAPS,
+     .mask = MASK_RANDOM},
+    {.name = "gaps_begin",
+     .shape = {2, 3, 0, 38, 16, 0, 7, 2},
+     .layout = LAYOUT_GAPS,
+     .pad = MONARCH_PAD_BEGIN},
+    {.name = "offset", .shape = {2, 3, 0, 38, 16, 0, 8, 2}, .layout = LAYOUT_OFFSET},
+    {.name = "negative",
+     .shape = {2, 3, 0, 38, 8, 0, 6, 2},
+     .layout = LAYOUT_NEGATIVE,
+     .mask = MASK_RANDOM},
+    {.name = "negative_begin",
+     .shape = {2, 4, 2, 38, 8, 0, 6, 2},
+     .layout = LAYOUT_NEGATIVE,
+     .pad = MONARCH_PAD_BEGIN},
+    {.name = "feature_stride", .shape = {2, 3, 0, 38, 8, 0, 6, 2}, .layout = LAYOUT_FEATURE},
+    {.name = "grouped", .shape = {2, 6, 3, 38, 8, 0, 6, 2}},
+    {.name = "one_kv_head", .shape = {2, 5, 1, 38, 16, 0, 6, 2}, .layout = LAYOUT_BSHD},
+};
+
+const size_t test_case_count = sizeof test_cases / sizeof test_cases[0];
+
+const test_case *test_case_find(const char *name)
+{
+    for (size_t i = 0; i < test_case_count; i++)
+        if (strcmp(test_cases[i].name, name) == 0)
+            return &test_cases[i];
+    return NULL;
+}
+
+monarch_problem test_case_problem(const test_case *c, monarch_dtype dtype)
+{
+    monarch_problem problem = monarch_problem_default();
+
+    problem.batch = c->shape.batch;
+    problem.heads = c->shape.heads;
+    problem.kv_heads = c->shape.kv_heads;
+    problem.tokens = c->shape.tokens;
+    problem.head_dim = c->shape.head_dim;
+    problem.value_dim = c->shape.value_dim;
+    problem.block_size = c->shape.block;
+    problem.steps = c->shape.steps;
+    problem.scale = c->scale;
+    problem.pad = c->pad;
+    problem.has_mask = c->mask != MASK_NONE;
+    monarch_problem_set_dtype(&problem, dtype);
+    return problem;
+}
+
+const char *test_content_name(test_content content)
+{
+    static const char *const names[CONTENT_COUNT] = {
+        "normal", "tiny",  "large",      "huge",         "shifted", "big_q",
+        "big_k",  "big_v", "equal_keys", "equal_blocks", "zero",    "ones",
+    };
+    return names[content];
+}
+
+const char *test_mask_name(test_mask mask)
+{
+    static const char *const names[MASK_COUNT] = {
+        "none", "full", "random", "trailing", "blocks", "position", "sequence", "one",
+    };
+    return names[mask];
+}
+
+const char *test_layout_name(test_layout layout)
+{
+    static const char *const names[LAYOUT_COUNT] = {
+        "packed", "bshd", "qkv",    "broadcast_batch", "broadcast_head", "broadcast_token",
+        "grid",   "gaps", "offset", "negative",        "feature",
+    };
+    return names[layout];
+}
+
+int test_case_print(const test_case *c, char *text, size_t capacity)
+{
+    static const char *const masked[] = {"", " nan=kv", " nan=qkv"};
+    monarch_problem p = test_case_problem(c, MONARCH_F32);
+
+    return snprintf(text, capacity,
+                    "%s: batch=%" PRId64 " heads=%" PRId64 "/%" PRId64 " tokens=%" PRId64
+                    " dim=%" PRId64 "/%" PRId64 " block=%" PRId64 " steps=%d scale=%g pad=%s"
+                    " content=%s mask=%s%s layout=%s",
+                    c->name, p.batch, p.heads, p.kv_heads != 0 ? p.kv_heads : p.heads, p.tokens,
+                    p.head_dim, p.value_dim != 0 ? p.value_dim : p.head_dim, p.block_size, p.steps,
+                    (double)p.scale, p.pad == MONARCH_PAD_BEGIN ? "begin" : "end",
+                    test_content_name(c->content), test_mask_name(c->mask), masked[c->masked],
+                    test_layout_name(c->layout));
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_NAIVE_H
+#define TESTS_NAIVE_H
+
+#include <monarch/types.h>
+
+#include "oracle.h"
+
+/*
+ * The yardstick of the tolerance policy: a plain evaluation in the precision that the library
+ * works in. Scores, softmax, cL, cR and sums are f32; what a backend keeps in the dtype of the
+ * tensors (R, L, aL / s, aR / cR, y and the output) is rounded to it. No library code, and
+ * nothing done to make errors small or large.
+ *
+ * One evaluation may be lucky, so several are made that are equally right and differ in form.
+ */
+typedef struct naive_form {
+    monarch_dtype dtype;
+    int reverse;             /* sums run from the last term to the first */
+    int entropy_from_scores; /* cL = aL.aR/cR - lse instead of sum R log R */
+    float gain;              /* intermediates are stored times this, in (1/2, 1]; scores are
+                                computed from queries times this */
+} naive_form;
+
+/* As oracle_values, in f32; mean is what a stage stores of aR and cR, and is always there. */
+typedef struct naive_values {
+    float *aL, *cL, *aR, *cR, *y, *mean;
+} naive_values;
+
+/* Form number `index`: 0 is the plainest, the others are drawn from `seed`. */
+naive_form naive_form_make(monarch_dtype dtype, int index, uint64_t seed);
+
+void naive_values_alloc(const oracle_problem *p, naive_values *values);
+void naive_values_free(naive_values *values);
+
+/* Stores aL / s, aR / cR and y in the form's type, as a stage does that gets them from elsewhere.
+ */
+void naive_accept(const oracle_problem *p, const naive_form *form, const naive_values *values);
+
+/*
+ * The stages as in oracle.h, on inputs that dtype represents; exact rows of Q, with cR 1 or 0, in
+ * the first stage. y is written if v is not NULL.
+ */
+void naive_first(const oracle_problem *p, const float *q, const naive_values *out);
+void naive_right(const oracle_problem *p, const naive_form *form, const float *k, const float *v,
+                 const naive_values *in, const naive_values *out);
+void naive_left(const oracle_problem *p, const naive_form *form, const float *q,
+                const naive_values *in, const naive_values *out);
+void naive_left_out(const oracle_problem *p, const naive_form *form, const float *q,
+                    const naive_values *in, float *out);
+
+#endif

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "reference.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "head.h"
+#include "naive.h"
+
+/* Single stages on given inputs, and the check that holds whatever the weights. */
+
+/* Under this, aR = cR * mean may lose digits to the end of the f32 range: as an input it is 0. */
+#define SMALLEST_CHOSEN 0x1p-100
+
+static size_t row_count(const test_inputs *inputs)
+{
+    return (size_t)(inputs->q.batch * inputs->q.heads * inputs->blocks * inputs->block);
+}
+
+void stage_arrays_alloc(stage_arrays *arrays, const test_inputs *inputs)
+{
+    size_t rows = row_count(inputs), D = (size_t)inputs->q.features;
+    size_t Dv = (size_t)inputs->v.features;
+
+    arrays->aL = test_alloc(rows * D, sizeof(float));
+    arrays->cL = test_alloc(rows, sizeof(float));
+    arrays->aR = test_alloc(rows * D, sizeof(float));
+    arrays->cR = test_alloc(rows, sizeof(float));
+    arrays->y = test_alloc(rows * Dv, sizeof(float));
+}
+
+void stage_arrays_free(stage_arrays *arrays)
+{
+    free(arrays->aL);
+    free(arrays->cL);
+    free(arrays->aR);
+    free(arrays->cR);
+    free(arrays->y);
+    memset(arrays, 0, sizeof *arrays);
+}
+
+static void to_float(float *to, const expected *from)
+{
+    for (size_t i = 0; i < from->count; i++)
+        to[i] = (float)from->value[i];
+}
+
+static void make_inputs(const reference *r, uint32_t index, const stage_arrays *arrays)
+{
+    const stage_expected *from = &r->stages[index - 1];
+    size_t D = (size_t)r->inputs.q.features;
+
+    to_float(arrays->aL, &from->aL);
+    to_float(arrays->cL, &from->cL);
+    to_float(arrays->aR, &from->aR);
+    to_float(arrays->cR, &from->cR);
+    to_float(arrays->y, &from->y);
+    for (size_t row = 0; row < from->cR.count; row++) {
+        if ((double)arrays->cR[row] >= SMALLEST_CHOSEN)
+            continue;
+        arrays->cR[row] = 0.0f;
+        memset(&arrays->aR[row * D], 0, D * sizeof(float));
+    }
+}
+
+/* Where a head's part of arrays [batch, heads, blocks, block, features] starts. */
+static naive_values head_of(const reference *r, const stage_arrays *arrays, int64_t number)
+{
+    size_t row = (size_t)(number * r->inputs.blocks * r->inputs.block);
+    naive_values part = {arrays->aL + row * (size_t)r->inputs.q.features, arrays->cL + row,
+                         arrays->aR + row * (size_t)r->inputs.q.features, arrays->cR + row,
+                         arrays->y + row * (size_t)r->inputs.v.features,  NULL};
+
+    return part;
+}
+
+static void copy_float(float *to, const float *from, size_t count)
+{
+    memcpy(to, from, count * sizeof *to);
+}
+
+static void copy_double(double *to, const float *from, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] = (double)from[i];
+}
+
+/* The inputs of one head for the naive evaluation and for the oracle; NULL: those of stage 0. */
+static void load_head(const reference *r, const head_data *head, const stage_arrays *arrays,
+                      int64_t number, const oracle_values *in, const naive_values *naive)
+{
+    size_t rows = (size_t)(r->inputs.blocks * r->inputs.block);
+    size_t D = (size_t)head->p.head_dim, Dv = (size_t)head->p.value_dim;
+    naive_values part;
+
+    if (arrays == NULL) {
+        oracle_first(&head->p, head->q, in);
+        naive_first(&head->p, head->fq, naive);
+        return;
+    }
+    part = head_of(r, arrays, number);
+    copy_float(naive->aL, part.aL, rows * D);
+    copy_float(naive->cL, part.cL, rows);
+    copy_float(naive->aR, part.aR, rows * D);
+    copy_float(naive->cR, part.cR, rows);
+    copy_float(naive->y, part.y, rows * Dv);
+    copy_double(in->aL, part.aL, rows * D);
+    copy_double(in->cL, part.cL, rows);
+    copy_double(in->aR, part.aR, rows * D);
+    copy_double(in->cR, part.cR, rows);
+    copy_double(in->y, part.y, rows * Dv);
+    oracle_accept(&head->p, in);
+}
+
+/* One array of one head: what the oracle gave, and its magnitude. */
+static void set_expected(expected *e, int64_t number, int64_t heads, const double *value,
+                         const double *magnitude)
+{
+    size_t count = e->count / (size_t)heads, at = (size_t)number * count;
+
+    if (count == 0)
+        return;
+    memcpy(&e->value[at], value, count * sizeof *value);
+    memcpy(&e->magnitude[at], magnitude, count * sizeof *magnitude);
+}
+
+static void measure_part(expected *e, int64_t number, int64_t heads, const float *naive)
+{
+    size_t count = e->count / (size_t)heads;
+
+    expected_measure(e, (size_t)number * count, naive, count);
+}
+
+/* One head's stage in the making. */
+typedef struct stage_work {
+    head_data head;
+    oracle_values in, result, magnitude;
+    naive_values given, naive;
+    double *rows, *rows_magnitude;
+    float *naive_rows;
+} stage_work;
+
+static void open_work(stage_work *w, const reference *r, int64_t number)
+{
+    size_t count = (size_t)(r->inputs.out.tokens * r->inputs.out.features);
+
+    head_read(&w->head, &r->inputs, number / r->inputs.q.heads, number % r->inputs.q.heads);
+    if (oracle_values_alloc(&w->head.p, &w->in) != 0 ||
+        oracle_values_alloc(&w->head.p, &w->result) != 0 ||
+        oracle_values_alloc(&w->head.p, &w->magnitude) != 0) {
+        fprintf(stderr, "test: no memory for the oracle\n");
+        exit(1);
+    }
+    naive_values_alloc(&w->head.p, &w->given);
+    naive_values_alloc(&w->head.p, &w->naive);
+    w->rows = test_alloc(count, sizeof *w->rows);
+    w->rows_magnitude = test_alloc(count, sizeof *w->rows_magnitude);
+    w->naive_rows = test_alloc(count, sizeof *w->naive_rows);
+}
+
+static void close_work(stage_work *w)
+{
+    head_free(&w->head);
+    oracle_values_free(&w->in);
+    oracle_values_free(&w->result);
+    oracle_values_free(&w->magnitude);
+    naive_values_free(&w->given);
+    naive_values_free(&w->naive);
+    free(w->rows);
+    free(w->rows_magnitude);
+    free(w->naive_rows);
+}
+
+/* What is right for one head. */
+static void expect_head(stage_work *w, const reference *r, uint32_t index, int64_t number,
+                        stage_expected *stage, expected *out)
+{
+    int64_t heads = r->inputs.q.batch * r->inputs.q.heads;
+
+    head_stage_oracle(&w->head, index, &w->in, &w->result, w->rows);
+    head_stage_magnitude(&w->head, tolerance_smallest(r->inputs.dtype), index, &w->in, w->in.y,
+                         &w->magnitude, w->rows_magnitude);
+    set_expected(&stage->aL, number, heads, w->result.aL, w->magnitude.aL);
+    set_expected(&stage->cL, number, heads, w->result.cL, w->magnitude.cL);
+    set_expected(&stage->aR, number, heads, w->result.aR, w->magnitude.aR);
+    set_expected(&stage->cR, number, heads, w->result.cR, w->magnitude.cR);
+    set_expected(&stage->y, number, heads, w->result.y, w->magnitude.y);
+    set_expected(out, number, heads, w->rows, w->rows_magnitude);
+}
+
+/* One naive evaluation of one head. */
+static void measure_head(stage_work *w, const reference *r, uint32_t index, int64_t number,
+                         const naive_form *form, stage_expected *stage, expected *out)
+{
+    int64_t heads = r->inputs.q.batch * r->inputs.q.heads;
+
+    if (index > 0)
+        naive_accept(&w->head.p, form, &w->given);
+    head_stage_naive(&w->head, form, index, &w->given, &w->naive, w->naive_rows);
+    measure_part(&stage->aL, number, heads, w->naive.aL);
+    measure_part(&stage->cL, number, heads, w->naive.cL);
+    measure_part(&stage->aR, number, heads, w->naive.aR);
+    measure_part(&stage->cR, number, heads, w->naive.cR);
+    measure_part(&stage->y, number, heads, w->naive.y);
+    measure_part(out, number, heads, w->naive_rows);
+}
+
+static void expect_stage(const reference *r, uint32_t index, const stage_arrays *arrays,
+                         stage_expected *stage, expected *out)
+{
+    stage_expected_alloc(stage, &r->inputs, index, r->stage_count);
+    memset(out, 0, sizeof *out);
+    if (index == r->stage_count - 1)
+        out_expected_alloc(out, &r->inputs);
+    for (int f = 0; f < reference_form_count(r); f++) {
+        naive_form form = naive_form_make(r->inputs.dtype, f, r->seed);
+        for (int64_t i = 0; i < r->inputs.q.batch * r->inputs.q.heads; i++) {
+            stage_work work;
+            open_work(&work, r, i);
+            load_head(r, &work.head, index > 0 ? arrays : NULL, i, &work.in, &work.given);
+            if (f == 0)
+                expect_head(&work, r, index, i, stage, out);
+            measure_head(&work, r, index, i, &form, stage, out);
+            close_work(&work);
+        }
+        expected_measured(&stage->aL);
+        expected_measured(&stage->cL);
+        expected_measured(&stage->aR);
+        expected_measured(&stage->cR);
+        expected_measured(&stage->y);
+        expected_measured(out);
+    }
+}
+
+const stage_alone *reference_alone(reference *r, uint32_t index)
+{
+    stage_alone *alone;
+
+    if (r->alone[index] != NULL)
+        return r->alone[index];
+    alone = test_alloc(1, sizeof *alone);
+    if (index > 0) {
+        stage_arrays_alloc(&alone->inputs, &r->inputs);
+        make_inputs(r, index, &alone->inputs);
+    }
+    expect_stage(r, index, &alone->inputs, &alone->stage, &alone->out);
+    r->alone[index] = alone;
+    return alone;
+}
+
+void stage_alone_free(stage_alone *alone)
+{
+    if (alone == NULL)
+        return;
+    stage_arrays_free(&alone->inputs);
+    stage_expected_free(&alone->stage);
+    expected_free(&alone->out);
+    free(alone);
+}
+
+/* The least and the largest unmasked value of feature f that head h of batch entry b reads. */
+static void bounds(const test_inputs *inputs, int64_t b, int64_t h, int64_t f, float *least,
+                   float *most)
+{
+    const test_tensor *v = &inputs->v;
+
+    *least = INFINITY;
+    *most = -INFINITY;
+    for (int64_t n = 0; n < v->tokens; n++) {
+        float x;
+        if (!inputs->valid[b * v->tokens + n])
+            continue;
+        x = test_tensor_get(v, b, test_inputs_kv_head(inputs, h), n, f);
+        *least = x < *least ? x : *least;
+        *most = x > *most ? x : *most;
+    }
+    if (*least > *most) /* a wholly masked sequence gives zeros */
+        *least = *most = 0.0f;
+}
+
+/*
+ * By how much, relatively, the weights of a row may sum to something else than 1: R, L, y and out
+ * are each rounded once in the dtype, and sums of B and of M terms are rounded in f32.
+ */
+static float slack_of_sums(const test_inputs *inputs)
+{
+    double sums = (double)(inputs->block + inputs->blocks) * tolerance_eps(MONARCH_F32);
+
+    return (float)(2.0 * tolerance_eps(inputs->dtype) + sums);
+}
+
+int reference_within_values(const reference *r, const float *out, char *text, size_t capacity)
+{
+    const test_tensor *t = &r->inputs.out;
+
+    for (int64_t b = 0; b < t->batch; b++)
+        for (int64_t h = 0; h < t->heads; h++)
+            for (int64_t f = 0; f < t->features; f++) {
+                float least, most, slack = slack_of_sums(&r->inputs);
+                bounds(&r->inputs, b, h, f, &least, &most);
+                slack *= fabsf(least) > fabsf(most) ? fabsf(least) : fabsf(most);
+                for (int64_t n = 0; n < t->tokens; n++) {
+                    size_t at = (size_t)(((b * t->heads + h) * t->tokens + n) * t->features + f);
+                    if (isnan(r->out.value[at]) ||
+                        (out[at] >= least - slack && out[at] <= most + slack))
+                        continue;
+                    snprintf(text, capacity,
+                             "out at [%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64
+                             "] is %.9g, outside of the values from %.9g to %.9g",
+                             b, h, n, f, (double)out[at], (double)least, (double)most);
+                    return 0;
+                }
+            }
+    return 1;
+}
