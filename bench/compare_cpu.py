@@ -52,7 +52,8 @@ def monarch_f64(q, k, v, block, steps):
         scores = scale * torch.einsum("ljd,kjd->jlk", q, mean_key) - entropy.T[:, None, :]
         left = scores.softmax(-1)  # [j, l, k]
         if step == steps - 1:
-            return torch.einsum("jlk,kjd->ljd", left, right @ v).reshape(blocks * block, -1)[:tokens]
+            out = torch.einsum("jlk,kjd->ljd", left, right @ v)
+            return out.reshape(blocks * block, -1)[:tokens]
         weight = (left * present.T[..., None]).sum(1)  # [j, k]
         mean_query = torch.einsum("jlk,ljd->kjd", left * present.T[..., None], q)
         mean_query = mean_query / weight.T[..., None]
@@ -122,12 +123,12 @@ def markdown(rows):
     lines = ["| E, H, N, D | B | T | dtype | variant | monarch, ms | torch exact, ms | ratio "
              "| naive, ms | rel. error |", "|---|---|---|---|---|---|---|---|---|---|"]
     for r in rows:
-        naive = f"{r['naive_us'] / 1e3:.4g}" if "naive_us" in r else "–"
+        naive = f"{r['naive_us'] / 1e3:.4g}" if "naive_us" in r else "-"
         lines.append(
             f"| {r['batch']}, {r['heads']}, {r['tokens']}, {r['head_dim']} | {r['block']} "
             f"| {r['steps']} | {r['dtype']} | {r['variant']} "
-            f"| {r['us'] / 1e3:.4g} ({r['us_p10'] / 1e3:.4g}–{r['us_p90'] / 1e3:.4g}) "
-            f"| {r['torch_us'] / 1e3:.4g} ({r['torch_us_p10'] / 1e3:.4g}–"
+            f"| {r['us'] / 1e3:.4g} ({r['us_p10'] / 1e3:.4g}-{r['us_p90'] / 1e3:.4g}) "
+            f"| {r['torch_us'] / 1e3:.4g} ({r['torch_us_p10'] / 1e3:.4g}-"
             f"{r['torch_us_p90'] / 1e3:.4g}) "
             f"| {r['ratio']:.1f} | {naive} | {r['rel_error']:.1e} |")
     return "\n".join(lines) + "\n"

@@ -156,7 +156,8 @@ def test_map():
 
 
 COLUMNS = ('date,commit,device,driver,backend,variant,threads,dtype,batch,heads,tokens,head_dim,'
-           'value_dim,block,steps,us_median,us_min,us_p10,us_p90,gflops,gbs,floor_us,rel_error,seed')
+           'value_dim,block,steps,us_median,us_min,us_p10,us_p90,gflops,gbs,floor_us,'
+           'rel_error,seed')
 
 
 def bench_rows(*arguments):
@@ -252,7 +253,8 @@ def test_help(man_page, completion):
         for option in sorted(set(re.findall(r'^  --([a-z-]+)', text, re.M))):
             check('%s --%s is in manual and completion' % (command, option),
                   not man_page or ('Fl -%s' % option in manual and '--' + option in shell))
-    check('--version', re.fullmatch(r'monarch \d+\.\d+\.\d+\n', monarch('--version').stdout.decode()))
+    version = monarch('--version').stdout.decode()
+    check('--version', re.fullmatch(r'monarch \d+\.\d+\.\d+\n', version))
 
 
 def main():

@@ -62,7 +62,8 @@ def read_npy(path):
 
 def normal(count, code='f'):
     values = [rng.gauss(0.0, 1.0) for _ in range(count)]
-    return list(struct.unpack('<%d%s' % (count, code), struct.pack('<%d%s' % (count, code), *values)))
+    layout = '<%d%s' % (count, code)
+    return list(struct.unpack(layout, struct.pack(layout, *values)))
 
 
 def exact_attention(q, k, v, shape, kv_heads, value_dim, mask=None):

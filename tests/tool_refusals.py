@@ -56,8 +56,8 @@ def write_bad_files():
     with open('header.npy', 'wb') as file:
         file.write(b'\x93NUMPY\x01\x00\x10\x00' + b"{'descr': '<f4'}")
     with open('records.npy', 'wb') as file:
-        file.write(b'\x93NUMPY\x01\x00\x40\x00' + b"{'descr': [('a', '<f4')], 'fortran_order': False"
-                   b", 'shape': (1,)}".ljust(0x40))
+        header = b"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}"
+        file.write(b'\x93NUMPY\x01\x00\x40\x00' + header.ljust(0x40))
     open('empty.npy', 'w').close()
 
 
@@ -153,7 +153,8 @@ def test_bad_commands():
             ('shape of six', ['bench', '--shape', '1,2,3,4,5,6'], ['E,H,N,D']),
             ('shape with 0', ['bench', '--shape', '1,2,0,4'], ['E,H,N,D', 'from 1']),
             ('shape with nan', ['bench', '--shape', '1,2,nan,4'], ["'1,2,nan,4'"]),
-            ('kv-heads', ['bench', '--shape', '1,4,8,4', '--kv-heads', '3'], ['kv_heads', '3', '4']),
+            ('kv-heads', ['bench', '--shape', '1,4,8,4', '--kv-heads', '3'],
+             ['kv_heads', '3', '4']),
             ('negative seconds', ['bench', '--seconds', '-1'], ['--seconds', "'-1'"]),
             ('negative seed', ['bench', '--seed', '-1'], ['--seed', "'-1'"]),
             ('missing list', ['bench', '--list', 'none.txt'], ['none.txt', 'No such file']),

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Capture Q, K and V of a real encoder on real text as float16 .npy files.
 
 The model is all-MiniLM-L6-v2, a BERT encoder of 6 layers, 12 heads and head size 32. The forward
