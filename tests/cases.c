@@ -47,6 +47,7 @@ const test_case test_cases[] = {
     {.name = "block_over_1024", .shape = {1, 1, 0, 1103, 8, 0, 1050, 1}},
     {.name = "blocks_many", .shape = {1, 1, 0, 1111, 16, 0, 3, 2}},
     {.name = "blocks_over_1024", .shape = {1, 1, 0, 1201, 8, 0, 1, 1}},
+    {.name = "blocks_over_512_steps_2", .shape = {1, 1, 0, 1200, 8, 0, 2, 2}},
     {.name = "heads_many", .shape = {37, 13, 0, 18, 4, 0, 4, 2}},
     {.name = "tiles_exact", .shape = {1, 1, 0, 1024, 32, 0, 32, 2}},
     {.name = "tiles_plus_1", .shape = {1, 1, 0, 1025, 32, 0, 33, 2}, .pad = MONARCH_PAD_BEGIN},
