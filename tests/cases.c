@@ -68,9 +68,9 @@ const test_case test_cases[] = {
      .shape = {1, 4, 0, 45, 128, 16, 7, 2},
      .content = CONTENT_LARGE},
     {.name = "huge_logits", .shape = {1, 16, 0, 61, 16, 0, 8, 1}, .content = CONTENT_HUGE},
-    {.name = "huge_logits_steps_2", .shape = {1, 6, 0, 14, 16, 0, 4, 2}, .content = CONTENT_HUGE},
+    {.name = "huge_logits_steps_2", .shape = {1, 8, 0, 45, 16, 0, 7, 2}, .content = CONTENT_HUGE},
     {.name = "huge_logits_steps_3",
-     .shape = {1, 4, 0, 9, 16, 0, 3, 3},
+     .shape = {1, 8, 0, 38, 16, 0, 6, 3},
      .content = CONTENT_HUGE,
      .pad = MONARCH_PAD_BEGIN},
     {.name = "shifted_keys", .shape = {1, 4, 0, 60, 8, 0, 8, 2}, .content = CONTENT_SHIFTED},
@@ -90,6 +90,15 @@ const test_case test_cases[] = {
     {.name = "ones_large_block", .shape = {1, 1, 0, 500, 8, 2, 260, 2}, .content = CONTENT_ONES},
     {.name = "scale_small", .shape = {1, 4, 0, 43, 8, 0, 6, 2}, .scale = 0.01f},
     {.name = "scale_negative", .shape = {1, 4, 0, 43, 8, 0, 6, 2}, .scale = -0.7f},
+
+    {.name = "mixed", .shape = {1, 4, 0, 43, 16, 0, 6, 2}, .mixed = 1},
+    {.name = "mixed_mask",
+     .shape = {2, 4, 2, 43, 9, 7, 6, 3},
+     .pad = MONARCH_PAD_BEGIN,
+     .mask = MASK_BLOCKS,
+     .layout = LAYOUT_GAPS,
+     .masked = MASKED_ALL_NAN,
+     .mixed = 1},
 
     /* Masks. */
     {.name = "mask_full", .shape = {2, 2, 0, 37, 8, 0, 6, 2}, .mask = MASK_FULL},
@@ -232,6 +241,10 @@ monarch_problem test_case_problem(const test_case *c, monarch_dtype dtype)
     problem.pad = c->pad;
     problem.has_mask = c->mask != MASK_NONE;
     monarch_problem_set_dtype(&problem, dtype);
+    if (c->mixed) {
+        problem.k.dtype = (monarch_dtype)((dtype + 1) % 3);
+        problem.v.dtype = (monarch_dtype)((dtype + 2) % 3);
+    }
     return problem;
 }
 
@@ -269,10 +282,10 @@ int test_case_print(const test_case *c, char *text, size_t capacity)
     return snprintf(text, capacity,
                     "%s: batch=%" PRId64 " heads=%" PRId64 "/%" PRId64 " tokens=%" PRId64
                     " dim=%" PRId64 "/%" PRId64 " block=%" PRId64 " steps=%d scale=%g pad=%s"
-                    " content=%s mask=%s%s layout=%s",
+                    " content=%s mask=%s%s layout=%s%s",
                     c->name, p.batch, p.heads, p.kv_heads != 0 ? p.kv_heads : p.heads, p.tokens,
                     p.head_dim, p.value_dim != 0 ? p.value_dim : p.head_dim, p.block_size, p.steps,
                     (double)p.scale, p.pad == MONARCH_PAD_BEGIN ? "begin" : "end",
                     test_content_name(c->content), test_mask_name(c->mask), masked[c->masked],
-                    test_layout_name(c->layout));
+                    test_layout_name(c->layout), c->mixed ? " mixed dtypes" : "");
 }

@@ -84,6 +84,7 @@ typedef struct test_case {
     test_mask mask;
     test_layout layout;
     test_masked masked;
+    int mixed; /* q, k and v of three dtypes: the one asked for and the two after it */
 } test_case;
 
 extern const test_case test_cases[];

@@ -18,40 +18,35 @@ static float float_of(uint32_t bits)
     return value;
 }
 
+/* The exponents of f16 and f32 are 15 and 127 above the power of 2. */
+enum { EXPONENT_SHIFT = 127 - 15 };
+
 float test_f16_to_float(uint16_t bits)
 {
-    int exponent = (bits >> 10) & 31;
-    int fraction = bits & 1023;
-    float magnitude;
+    uint32_t sign = (uint32_t)(bits & 0x8000) << 16;
+    uint32_t exponent = (uint32_t)bits >> 10 & 31, fraction = bits & 1023;
 
-    if (exponent == 31)
-        magnitude = fraction != 0 ? NAN : INFINITY;
-    else if (exponent == 0)
-        magnitude = ldexpf((float)fraction, -24);
-    else
-        magnitude = ldexpf((float)(fraction + 1024), exponent - 25);
-    return (bits & 0x8000) != 0 ? -magnitude : magnitude;
+    if (exponent == 31) /* infinity or NaN */
+        return float_of(sign | 0x7f800000u | fraction << 13);
+    if (exponent != 0)
+        return float_of(sign | (exponent + EXPONENT_SHIFT) << 23 | fraction << 13);
+    return (sign != 0 ? -0x1p-24f : 0x1p-24f) * (float)fraction;
 }
 
 uint16_t test_f16_from_float(float value)
 {
     uint16_t sign = (uint16_t)(bits_of(value) >> 16 & 0x8000);
-    float magnitude = fabsf(value);
-    int exponent;
-    float steps;
+    uint32_t magnitude = bits_of(value) & 0x7fffffff;
 
     if (isnan(value))
         return sign | 0x7e00;
-    if (magnitude >= 65520.0f) /* half way between the largest value and 2^16 */
+    if (fabsf(value) >= 65520.0f) /* half way between the largest value and 2^16 */
         return sign | 0x7c00;
-    if (magnitude < 0x1p-14f) {
-        /* Subnormal: count steps of 2^-24; nearbyint rounds ties to even. */
-        return sign | (uint16_t)nearbyintf(ldexpf(magnitude, 24));
-    }
-    frexpf(magnitude, &exponent); /* magnitude = f * 2^exponent, f in [0.5, 1) */
-    steps = nearbyintf(ldexpf(magnitude, 11 - exponent)); /* [1024, 2048] */
-    /* A carry to 2048 moves into the exponent by itself. */
-    return sign | (uint16_t)(((exponent + 14) << 10) + ((int)steps - 1024));
+    if (fabsf(value) < 0x1p-14f) /* subnormal: steps of 2^-24; nearbyint rounds ties to even */
+        return sign | (uint16_t)nearbyintf(fabsf(value) * 0x1p24f);
+    /* Round 13 bits away, ties to even; a carry moves into the exponent by itself. */
+    magnitude += 0xfff + (magnitude >> 13 & 1);
+    return sign | (uint16_t)((magnitude >> 13) - (EXPONENT_SHIFT << 10));
 }
 
 float test_bf16_to_float(uint16_t bits)

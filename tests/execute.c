@@ -4,14 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static monarch_status open_all(test_runner *runner, const char *variant, const test_inputs *inputs,
-                               monarch_error *error)
+static monarch_status open_all(test_runner *runner, const char *variant, uint32_t promised,
+                               const test_inputs *inputs, monarch_error *error)
 {
     monarch_plan_options options = monarch_plan_options_default();
     monarch_status status;
     uint64_t alignment;
 
     options.variant = variant;
+    options.alignment = promised;
     status = monarch_plan_create(runner->device, &inputs->problem, &options, &runner->plan, error);
     if (status != MONARCH_OK)
         return status;
@@ -26,13 +27,13 @@ static monarch_status open_all(test_runner *runner, const char *variant, const t
 }
 
 monarch_status test_runner_open(test_runner *runner, monarch_device *device, const char *variant,
-                                const test_inputs *inputs, monarch_error *error)
+                                uint32_t alignment, const test_inputs *inputs, monarch_error *error)
 {
     monarch_status status;
 
     memset(runner, 0, sizeof *runner);
     runner->device = device;
-    status = open_all(runner, variant, inputs, error);
+    status = open_all(runner, variant, alignment, inputs, error);
     if (status != MONARCH_OK)
         test_runner_close(runner);
     return status;

@@ -16,9 +16,13 @@ typedef struct test_runner {
     uint64_t workspace_size;
 } test_runner;
 
-/* On failure nothing is left open; the status and `error` are those of the call that failed. */
+/*
+ * `alignment` is promised to the plan as in monarch_plan_options. On failure nothing is left open;
+ * the status and `error` are those of the call that failed.
+ */
 monarch_status test_runner_open(test_runner *runner, monarch_device *device, const char *variant,
-                                const test_inputs *inputs, monarch_error *error);
+                                uint32_t alignment, const test_inputs *inputs,
+                                monarch_error *error);
 void test_runner_close(test_runner *runner);
 
 /*

@@ -6,12 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tolerance.h"
+
 static void no_memory(int failed)
 {
     if (!failed)
         return;
     fprintf(stderr, "test: no memory for the oracle\n");
     exit(1);
+}
+
+void head_values_alloc(const head_data *head, oracle_values *values)
+{
+    no_memory(oracle_values_alloc(&head->p, values));
 }
 
 static float *as_float(const double *values, size_t count)
@@ -151,7 +158,7 @@ static void right_magnitude(const head_data *head, double smallest, uint32_t ind
     if (head_stage_has_y(head, index))
         right_sum(head, smallest, in, head->v, p->value_dim, magnitude->y);
     for (int64_t row = 0; row < rows; row++) {
-        /* cL = aL.aR/cR - lse: terms of the size of the scores, and at most log B of entropy. */
+        /* cL = aL.mean - lse: terms of the size of the scores, and at most log B of entropy. */
         double c = log((double)oracle_block(p)) + 1.0;
         for (int64_t f = 0; f < D; f++) {
             magnitude->aL[row * D + f] *= s;
@@ -166,24 +173,27 @@ static void left_magnitude(const head_data *head, double smallest, const oracle_
 {
     const oracle_problem *p = &head->p;
     int64_t B = oracle_block(p), M = oracle_blocks(p), D = p->head_dim;
-    double *L = test_alloc((size_t)(B * M * M), sizeof *L);
+    double *log_L = test_alloc((size_t)(B * M * M), sizeof *log_L);
+    /* cR is f32 in every dtype, and aR = cR * (mean of queries) comes out as small as it is. */
+    double range = tolerance_smallest(MONARCH_F32);
 
-    oracle_weights_left(p, head->q, in, L);
+    oracle_log_weights_left(p, head->q, in, log_L);
     memset(magnitude->aR, 0, (size_t)(M * B * D) * sizeof(double));
     for (int64_t row = 0; row < M * B; row++) {
         int64_t k = row / B, j = row % B;
-        magnitude->cR[row] = 0.0;
-        for (int64_t l = 0; l < M && in->cL[row] != INFINITY; l++) {
-            double weight = L[(j * M + k) * M + l] + smallest;
+        double total = 0.0;
+        for (int64_t l = 0; l < M && in->cL[row] != INFINITY; l++)
+            if (oracle_valid(p, l, j))
+                total += exp(log_L[(j * M + k) * M + l]) + range;
+        magnitude->cR[row] = total;
+        for (int64_t l = 0; l < M && total > 0.0; l++) {
+            double weight = exp(log_L[(j * M + k) * M + l]) + smallest * total + range;
             const double *q = &head->q[oracle_token(p, l, j) * D];
-            if (!oracle_valid(p, l, j))
-                continue;
-            magnitude->cR[row] += weight;
-            for (int64_t f = 0; f < D; f++)
+            for (int64_t f = 0; f < D && oracle_valid(p, l, j); f++)
                 magnitude->aR[row * D + f] += weight * (fabs(q[f]) + smallest);
         }
     }
-    free(L);
+    free(log_L);
 }
 
 static void rows_magnitude(const head_data *head, double smallest, const oracle_values *in,
@@ -212,10 +222,12 @@ static void rows_magnitude(const head_data *head, double smallest, const oracle_
     free(y);
 }
 
-void head_stage_magnitude(const head_data *head, double smallest, uint32_t index,
+void head_stage_magnitude(const head_data *head, monarch_dtype dtype, uint32_t index,
                           const oracle_values *in, const double *y_magnitude,
                           const oracle_values *magnitude, double *rows)
 {
+    double smallest = tolerance_smallest(dtype);
+
     if (!head_stage_is_left(index))
         right_magnitude(head, smallest, index, in, magnitude);
     else if (head_stage_is_last(head, index))

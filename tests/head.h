@@ -16,6 +16,9 @@ typedef struct head_data {
     float *fq, *fk, *fv; /* the same numbers */
 } head_data;
 
+/* oracle_values_alloc that does not fail. */
+void head_values_alloc(const head_data *head, oracle_values *values);
+
 void head_read(head_data *head, const test_inputs *inputs, int64_t b, int64_t h);
 void head_free(head_data *head);
 
@@ -31,10 +34,10 @@ void head_stage_naive(const head_data *head, const naive_form *form, uint32_t in
 
 /*
  * The sum of |terms| of every result, where a weight p counts as p + smallest and a stored number
- * x as |x| + smallest. 0 where the result must be exact: what a wholly masked block or a
- * position without queries gives. `y_magnitude` is that of in->y.
+ * x as |x| + smallest (tolerance_smallest of the dtype). 0 where the result must be exact: what a
+ * wholly masked block or a position without queries gives. `y_magnitude` is that of in->y.
  */
-void head_stage_magnitude(const head_data *head, double smallest, uint32_t index,
+void head_stage_magnitude(const head_data *head, monarch_dtype dtype, uint32_t index,
                           const oracle_values *in, const double *y_magnitude,
                           const oracle_values *magnitude, double *rows);
 

@@ -38,7 +38,7 @@ enum { TEST_MEMORIES = 5 };
 
 typedef struct test_inputs {
     const test_case *c;
-    monarch_dtype dtype;
+    monarch_dtype dtype;     /* the coarsest of the tensors' */
     monarch_problem problem; /* with the strides of the case, to be passed to the library */
     int64_t block;           /* B and M */
     int64_t blocks;
@@ -49,11 +49,11 @@ typedef struct test_inputs {
 } test_inputs;
 
 /*
- * Makes the tensors and fills them: the same for the same (case, dtype, seed, attempt). Exits
+ * Makes the tensors and fills them: the same for the same (case, dtype, seed). Exits
  * the program with a message when memory runs out, as do all helpers of the tests.
  */
-void test_inputs_create(test_inputs *inputs, const test_case *c, monarch_dtype dtype, uint64_t seed,
-                        uint64_t attempt);
+void test_inputs_create(test_inputs *inputs, const test_case *c, monarch_dtype dtype,
+                        uint64_t seed);
 
 /* The same contents at other places: `layout` must not be one that broadcasts. */
 void test_inputs_relayout(test_inputs *inputs, const test_inputs *from, const test_case *c);

@@ -26,10 +26,10 @@ void naive_values_alloc(const oracle_problem *p, naive_values *values)
 
     values->aL = test_alloc(rows * (3 * D + Dv + 2), sizeof *values->aL);
     values->aR = values->aL + rows * D;
-    values->y = values->aR + rows * D;
+    values->mean = values->aR + rows * D;
+    values->y = values->mean + rows * D;
     values->cL = values->y + rows * Dv;
     values->cR = values->cL + rows;
-    values->mean = values->cR + rows;
 }
 
 void naive_values_free(naive_values *values)
@@ -57,9 +57,9 @@ void naive_accept(const oracle_problem *p, const naive_form *form, const naive_v
     float s = scale_of(p);
 
     for (int64_t i = 0; i < rows * p->head_dim; i++) {
-        float cR = values->cR[i / p->head_dim];
+        float c = values->cR[i / p->head_dim];
         values->aL[i] = s * stored(form, values->aL[i] / s);
-        values->mean[i] = cR == 0.0f ? 0.0f : stored(form, values->aR[i] / cR);
+        values->mean[i] = c == 0.0f ? 0.0f : stored(form, values->aR[i] / c);
     }
     for (int64_t i = 0; i < rows * p->value_dim; i++)
         values->y[i] = stored(form, values->y[i]);
@@ -104,15 +104,11 @@ void naive_first(const oracle_problem *p, const float *q, const naive_values *ou
 {
     int64_t B = oracle_block(p), rows = oracle_blocks(p) * B, D = p->head_dim;
 
-    memset(out->aR, 0, (size_t)(rows * D) * sizeof(float));
-    for (int64_t row = 0; row < rows; row++) {
-        int valid = oracle_valid(p, row / B, row % B);
-        out->cR[row] = valid ? 1.0f : 0.0f;
-        if (valid)
-            memcpy(&out->aR[row * D], &q[oracle_token(p, row / B, row % B) * D],
+    memset(out->mean, 0, (size_t)(rows * D) * sizeof(float));
+    for (int64_t row = 0; row < rows; row++)
+        if (oracle_valid(p, row / B, row % B))
+            memcpy(&out->mean[row * D], &q[oracle_token(p, row / B, row % B) * D],
                    (size_t)D * sizeof(float));
-    }
-    memcpy(out->mean, out->aR, (size_t)(rows * D) * sizeof(float));
 }
 
 /* Token at each position of block kb, -1 where its weight is 0; returns how many are valid. */
@@ -127,9 +123,7 @@ static int64_t list_tokens(const oracle_problem *p, int64_t kb, int64_t *tokens)
     return count;
 }
 
-/*
- * The rounded R of one row; returns cL. `mean` is aR / cR; R and `scores` have room for B.
- */
+/* The rounded R of one row; returns cL. R and `scores` have room for B. */
 static float right_row(const oracle_problem *p, const naive_form *form, const float *mean,
                        const float *k, const int64_t *tokens, float *R, float *scores)
 {
@@ -156,6 +150,13 @@ static float right_row(const oracle_problem *p, const naive_form *form, const fl
     return form->entropy_from_scores ? score - lse : entropy;
 }
 
+/* sum[f] += weight * row[f]. */
+static void add_row(float *sum, float weight, const float *row, int64_t features)
+{
+    for (int64_t f = 0; f < features; f++)
+        sum[f] += weight * row[f];
+}
+
 /* out[f] = factor * stored(sum_i R[i] * rows[token i][f]). */
 static void weigh(const oracle_problem *p, const naive_form *form, const float *R,
                   const int64_t *tokens, const float *rows, int64_t features, float factor,
@@ -163,15 +164,14 @@ static void weigh(const oracle_problem *p, const naive_form *form, const float *
 {
     int64_t B = oracle_block(p);
 
-    for (int64_t f = 0; f < features; f++) {
-        float sum = 0.0f;
-        for (int64_t n = 0; n < B; n++) {
-            int64_t i = nth(form, n, B);
-            if (tokens[i] >= 0)
-                sum += R[i] * rows[tokens[i] * features + f];
-        }
-        out[f] = factor * stored(form, sum);
+    memset(out, 0, (size_t)features * sizeof *out);
+    for (int64_t n = 0; n < B; n++) {
+        int64_t i = nth(form, n, B);
+        if (tokens[i] >= 0)
+            add_row(out, R[i], &rows[tokens[i] * features], features);
     }
+    for (int64_t f = 0; f < features; f++)
+        out[f] = factor * stored(form, out[f]);
 }
 
 void naive_right(const oracle_problem *p, const naive_form *form, const float *k, const float *v,
@@ -195,77 +195,78 @@ void naive_right(const oracle_problem *p, const naive_form *form, const float *k
     free(tokens);
 }
 
-/* Softmax over k of the query of token n at position j, not yet rounded; returns its log sum. */
-static float left_row(const oracle_problem *p, const naive_form *form, const float *q, int64_t n,
-                      int64_t j, const naive_values *in, float *L)
+/* Logit of block k for the query of token n at position j; -inf for a wholly masked block. */
+static float logit(const oracle_problem *p, const naive_form *form, const float *q, int64_t n,
+                   int64_t k, int64_t j, const naive_values *in)
 {
-    int64_t B = oracle_block(p), M = oracle_blocks(p), D = p->head_dim;
+    int64_t row = k * oracle_block(p) + j, D = p->head_dim;
 
-    for (int64_t k = 0; k < M; k++) {
-        float c = in->cL[k * B + j];
-        L[k] = c == INFINITY ? -INFINITY : dot(form, &q[n * D], &in->aL[(k * B + j) * D], D) - c;
-    }
-    return softmax(form, L, M);
+    if (in->cL[row] == INFINITY)
+        return -INFINITY;
+    return dot(form, &q[n * D], &in->aL[row * D], D) - in->cL[row];
 }
 
-/* log L of the query of token n at position j: scores less their largest, less the log of the sum.
+/*
+ * The mean of queries of one (k, j): weights are the softmax over l of log L, where log L =
+ * log_weights[l]; these are overwritten.
  */
-static void left_row_log(const oracle_problem *p, const naive_form *form, const float *q, int64_t n,
-                         int64_t j, const naive_values *in, float *log_L, float *room)
+static void left_row(const oracle_problem *p, const naive_form *form, const float *q, int64_t k,
+                     int64_t j, float *log_weights, const naive_values *out)
 {
-    int64_t B = oracle_block(p), M = oracle_blocks(p), D = p->head_dim;
-    float largest = -INFINITY, sum = 0.0f;
+    int64_t M = oracle_blocks(p), D = p->head_dim, row = k * oracle_block(p) + j;
+    float log_c = softmax(form, log_weights, M);
+    float *mean = &out->mean[row * D];
 
-    for (int64_t k = 0; k < M; k++) {
-        float c = in->cL[k * B + j];
-        room[k] = c == INFINITY ? -INFINITY : dot(form, &q[n * D], &in->aL[(k * B + j) * D], D) - c;
-        if (room[k] > largest || isnan(room[k]))
-            largest = room[k];
-    }
+    memset(mean, 0, (size_t)D * sizeof *mean);
     for (int64_t i = 0; i < M; i++) {
-        int64_t k = nth(form, i, M);
-        sum += room[k] == -INFINITY ? 0.0f : expf(room[k] - largest);
+        int64_t l = nth(form, i, M);
+        if (oracle_valid(p, l, j))
+            add_row(mean, stored(form, log_weights[l]), &q[oracle_token(p, l, j) * D], D);
     }
-    for (int64_t k = 0; k < M; k++)
-        log_L[k] = room[k] == -INFINITY ? -INFINITY : room[k] - largest - logf(sum);
+    out->cR[row] = expf(log_c);
+    for (int64_t f = 0; f < D; f++) {
+        mean[f] = stored(form, mean[f]);
+        out->aR[row * D + f] = out->cR[row] * mean[f];
+    }
 }
 
-/* One column: the softmax over l of log L, which is L / cR, and the mean of queries under it. */
-static void left_column(const oracle_problem *p, const naive_form *form, const float *q,
-                        const float *log_L, int64_t k, int64_t j, const naive_values *out,
-                        float *weights)
+/* Replaces logits by their logs of softmax, the largest taken off first; `room` is for `count`. */
+static void log_softmax(const naive_form *form, float *logits, int64_t count, float *room)
 {
-    int64_t B = oracle_block(p), M = oracle_blocks(p), D = p->head_dim, row = k * B + j;
-    float lse;
+    float largest = -INFINITY, lse;
 
-    for (int64_t l = 0; l < M; l++)
-        weights[l] = oracle_valid(p, l, j) ? log_L[l * M + k] : -INFINITY;
-    lse = softmax(form, weights, M);
-    out->cR[row] = isfinite(lse) ? expf(lse) : isnan(lse) ? lse : 0.0f;
-    for (int64_t f = 0; f < D; f++) {
-        float sum = 0.0f;
-        for (int64_t i = 0; i < M; i++) {
-            int64_t l = nth(form, i, M);
-            if (oracle_valid(p, l, j))
-                sum += stored(form, weights[l]) * q[oracle_token(p, l, j) * D + f];
-        }
-        out->mean[row * D + f] = stored(form, sum);
-        out->aR[row * D + f] = out->cR[row] * out->mean[row * D + f];
+    for (int64_t i = 0; i < count; i++)
+        if (logits[i] > largest || isnan(logits[i]))
+            largest = logits[i];
+    for (int64_t i = 0; i < count; i++) {
+        if (logits[i] != -INFINITY)
+            logits[i] -= largest;
+        room[i] = logits[i];
     }
+    lse = softmax(form, room, count);
+    for (int64_t i = 0; i < count; i++)
+        if (logits[i] != -INFINITY)
+            logits[i] -= lse;
 }
 
 void naive_left(const oracle_problem *p, const naive_form *form, const float *q,
                 const naive_values *in, const naive_values *out)
 {
     int64_t B = oracle_block(p), M = oracle_blocks(p);
-    float *log_L = test_alloc((size_t)(M * M + M), sizeof *log_L), *room = log_L + M * M;
+    float *log_L = test_alloc((size_t)(M * M + 2 * M), sizeof *log_L);
+    float *row = log_L + M * M, *room = row + M;
 
     for (int64_t j = 0; j < B; j++) {
-        for (int64_t l = 0; l < M; l++)
-            if (oracle_valid(p, l, j))
-                left_row_log(p, form, q, oracle_token(p, l, j), j, in, &log_L[l * M], room);
+        for (int64_t l = 0; l < M; l++) {
+            int valid = oracle_valid(p, l, j);
+            for (int64_t k = 0; k < M; k++)
+                row[k] = valid ? logit(p, form, q, oracle_token(p, l, j), k, j, in) : -INFINITY;
+            log_softmax(form, row, M, room);
+            for (int64_t k = 0; k < M; k++)
+                log_L[k * M + l] = row[k];
+        }
         for (int64_t k = 0; k < M; k++)
-            left_column(p, form, q, log_L, k, j, out, room);
+            left_row(p, form, q, k, j, &log_L[k * M], out);
     }
     free(log_L);
 }
@@ -280,18 +281,17 @@ void naive_left_out(const oracle_problem *p, const naive_form *form, const float
         int64_t j = row % B, n = oracle_token(p, row / B, j);
         if (n < 0)
             continue;
-        left_row(p, form, q, n, j, in, L);
         for (int64_t k = 0; k < M; k++)
-            L[k] = stored(form, L[k]);
-        for (int64_t f = 0; f < Dv; f++) {
-            float sum = 0.0f;
-            for (int64_t i = 0; i < M; i++) {
-                int64_t k = nth(form, i, M);
-                if (in->cL[k * B + j] != INFINITY)
-                    sum += L[k] * in->y[(k * B + j) * Dv + f];
-            }
-            out[n * Dv + f] = test_round(form->dtype, sum);
+            L[k] = logit(p, form, q, n, k, j, in);
+        softmax(form, L, M);
+        memset(&out[n * Dv], 0, (size_t)Dv * sizeof *out);
+        for (int64_t i = 0; i < M; i++) {
+            int64_t k = nth(form, i, M);
+            if (in->cL[k * B + j] != INFINITY)
+                add_row(&out[n * Dv], stored(form, L[k]), &in->y[(k * B + j) * Dv], Dv);
         }
+        for (int64_t f = 0; f < Dv; f++)
+            out[n * Dv + f] = test_round(form->dtype, out[n * Dv + f]);
     }
     free(L);
 }

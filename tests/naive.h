@@ -22,9 +22,9 @@ typedef struct naive_form {
                                 computed from queries times this */
 } naive_form;
 
-/* As oracle_values, in f32; mean is what a stage stores of aR and cR, and is always there. */
+/* As oracle_values, in f32. */
 typedef struct naive_values {
-    float *aL, *cL, *aR, *cR, *y, *mean;
+    float *aL, *cL, *aR, *cR, *mean, *y;
 } naive_values;
 
 /* Form number `index`: 0 is the plainest, the others are drawn from `seed`. */
@@ -33,13 +33,12 @@ naive_form naive_form_make(monarch_dtype dtype, int index, uint64_t seed);
 void naive_values_alloc(const oracle_problem *p, naive_values *values);
 void naive_values_free(naive_values *values);
 
-/* Stores aL / s, aR / cR and y in the form's type, as a stage does that gets them from elsewhere.
- */
+/* Stores aL / s, aR / cR and y in the form's type, as for a stage that is run alone. */
 void naive_accept(const oracle_problem *p, const naive_form *form, const naive_values *values);
 
 /*
- * The stages as in oracle.h, on inputs that dtype represents; exact rows of Q, with cR 1 or 0, in
- * the first stage. y is written if v is not NULL.
+ * The stages as in oracle.h. In the first, R comes from the rows of Q as they are. y is written if
+ * v is not NULL.
  */
 void naive_first(const oracle_problem *p, const float *q, const naive_values *out);
 void naive_right(const oracle_problem *p, const naive_form *form, const float *k, const float *v,

@@ -66,9 +66,9 @@ static void zero(double *values, int64_t count)
 }
 
 /*
- * Replaces the entries x[0], x[stride], ... by the logs of their softmax; entries of -inf stay. The
- * largest is taken off first, so that logs near 0 are as exact as weights near 1. Returns the
- * log of the sum of exponentials, -inf if all entries are -inf.
+ * Replaces x[0], x[stride], ... by the logs of their softmax; entries of -inf stay. The largest is
+ * taken off first, so that logs near 0 are as exact as weights near 1. Returns the log of the
+ * sum of exponentials; -inf if all entries are -inf.
  */
 static double log_softmax(double *x, int64_t count, int64_t stride)
 {
@@ -80,49 +80,25 @@ static double log_softmax(double *x, int64_t count, int64_t stride)
     if (largest == -INFINITY)
         return -INFINITY;
     for (int64_t i = 0; i < count; i++) {
-        double *e = &x[i * stride];
-        if (*e == -INFINITY)
-            continue;
-        *e -= largest;
-        sum += exp(*e);
+        x[i * stride] -= largest;
+        sum += exp(x[i * stride]);
     }
     for (int64_t i = 0; i < count; i++)
-        if (x[i * stride] != -INFINITY)
-            x[i * stride] -= log(sum);
+        x[i * stride] -= log(sum);
     return largest + log(sum);
 }
 
 /* The softmax itself; an entry of -inf gets weight exactly 0, and so do all if all are -inf. */
-static double softmax(double *x, int64_t count, int64_t stride)
+static double softmax(double *x, int64_t count)
 {
-    double lse = log_softmax(x, count, stride);
+    double lse = log_softmax(x, count, 1);
 
     for (int64_t i = 0; i < count; i++)
-        x[i * stride] = exp(x[i * stride]);
+        x[i] = exp(x[i]);
     return lse;
 }
 
-/* Feature f of aR / cR for one row; 0 if no query here can choose this block: then R is uniform. */
-static double mean_query(const oracle_problem *p, const oracle_values *in, int64_t row, int64_t f)
-{
-    int64_t at = row * p->head_dim + f;
-
-    if (in->mean != NULL)
-        return in->mean[at];
-    return in->cR[row] == 0.0 ? 0.0 : in->aR[at] / in->cR[row];
-}
-
-void oracle_accept(const oracle_problem *p, const oracle_values *values)
-{
-    oracle_values plain = *values;
-
-    plain.mean = NULL;
-    for (int64_t row = 0; row < oracle_block(p) * oracle_blocks(p); row++)
-        for (int64_t f = 0; f < p->head_dim; f++)
-            values->mean[row * p->head_dim + f] = mean_query(p, &plain, row, f);
-}
-
-/* R[k,j,:] = softmax_i(s * aR[k,j] . K[(k,i)] / cR[k,j]) over the valid keys of block k. */
+/* R[k,j,:] = softmax_i(s * mean[k,j] . K[(k,i)]) over the valid keys of block k. */
 void oracle_weights_right(const oracle_problem *p, const double *k, const oracle_values *in,
                           double *R)
 {
@@ -131,28 +107,26 @@ void oracle_weights_right(const oracle_problem *p, const double *k, const oracle
     for (int64_t row = 0; row < M * B; row++) {
         int64_t kb = row / B;
         for (int64_t i = 0; i < B; i++) {
-            double *x = &R[row * B + i], score = 0.0;
-            if (!oracle_valid(p, kb, i)) {
+            double *x = &R[row * B + i];
+            if (oracle_valid(p, kb, i))
+                *x = scale_of(p) * dot(&in->mean[row * D], &k[oracle_token(p, kb, i) * D], D);
+            else
                 *x = -INFINITY;
-                continue;
-            }
-            for (int64_t f = 0; f < D; f++)
-                score += mean_query(p, in, row, f) * k[oracle_token(p, kb, i) * D + f];
-            *x = scale_of(p) * score;
         }
-        softmax(&R[row * B], B, 1);
+        softmax(&R[row * B], B);
     }
 }
 
-/* log L[j,:,l]; -inf for weight 0. */
-static void log_weights_left(const oracle_problem *p, const double *q, const oracle_values *in,
-                             double *L)
+/* log L[j,:,l] = log_softmax_k(Q[(l,j)] . aL[j,k] - cL[j,k]); -inf for padding queries. */
+void oracle_log_weights_left(const oracle_problem *p, const double *q, const oracle_values *in,
+                             double *log_L)
 {
     int64_t B = oracle_block(p), M = oracle_blocks(p), D = p->head_dim;
+
     for (int64_t j = 0; j < B; j++) {
         for (int64_t l = 0; l < M; l++) {
             int64_t n = oracle_token(p, l, j);
-            double *column = &L[j * M * M + l];
+            double *column = &log_L[j * M * M + l];
             for (int64_t k = 0; k < M; k++) {
                 double c = in->cL[k * B + j];
                 if (n < 0 || c == INFINITY)
@@ -165,15 +139,14 @@ static void log_weights_left(const oracle_problem *p, const double *q, const ora
     }
 }
 
-/* L[j,:,l] = softmax_k(Q[(l,j)] . aL[j,k] - cL[j,k]); 0 for padding queries. */
-void oracle_weights_left(const oracle_problem *p, const double *q, const oracle_values *in,
-                         double *L)
+void oracle_accept(const oracle_problem *p, const oracle_values *values)
 {
-    int64_t B = oracle_block(p), M = oracle_blocks(p);
+    int64_t rows = oracle_block(p) * oracle_blocks(p), D = p->head_dim;
 
-    log_weights_left(p, q, in, L);
-    for (int64_t i = 0; i < B * M * M; i++)
-        L[i] = exp(L[i]);
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t f = 0; f < D; f++)
+            values->mean[row * D + f] =
+                values->cR[row] == 0.0 ? 0.0 : values->aR[row * D + f] / values->cR[row];
 }
 
 void oracle_first(const oracle_problem *p, const double *q, const oracle_values *out)
@@ -188,8 +161,7 @@ void oracle_first(const oracle_problem *p, const double *q, const oracle_values 
             memcpy(&out->aR[row * D], &q[oracle_token(p, row / B, row % B) * D],
                    (size_t)D * sizeof *q);
     }
-    if (out->mean != NULL)
-        oracle_accept(p, out);
+    oracle_accept(p, out);
 }
 
 /* sum_i R log R of one row. */
@@ -240,71 +212,63 @@ int oracle_right(const oracle_problem *p, const double *k, const double *v, cons
 }
 
 /*
- * cR and aR / cR of block k at position j. Dividing all weights of the column by the largest before
- * they leave the logarithm changes neither.
+ * cR[k,j] = sum_l L[j,k,l], and mean = sum_l (L / cR) Q, whose weights are the softmax over l of
+ * log L: they exist however small L is.
  */
-static void left_column(const oracle_problem *p, const double *q, const double *L, int64_t k,
-                        int64_t j, double *mean, double *cR)
+static void left_row(const oracle_problem *p, const double *q, int64_t k, int64_t j,
+                     double *log_weights, const oracle_values *out)
 {
-    int64_t M = oracle_blocks(p), D = p->head_dim;
-    const double *column = &L[(j * M + k) * M];
-    double largest = -INFINITY, sum = 0.0;
+    int64_t M = oracle_blocks(p), D = p->head_dim, row = k * oracle_block(p) + j;
 
-    zero(mean, D);
     for (int64_t l = 0; l < M; l++)
-        if (oracle_valid(p, l, j) && !(column[l] <= largest))
-            largest = column[l];
-    for (int64_t l = 0; l < M && largest != -INFINITY; l++) {
-        double weight = exp(column[l] - largest);
-        if (!oracle_valid(p, l, j) || column[l] == -INFINITY)
-            continue;
-        add_row(mean, weight, &q[oracle_token(p, l, j) * D], D);
-        sum += weight;
-    }
-    for (int64_t f = 0; f < D && sum != 0.0; f++)
-        mean[f] /= sum;
-    *cR = largest == -INFINITY ? 0.0 : exp(largest) * sum;
+        if (!oracle_valid(p, l, j))
+            log_weights[l] = -INFINITY;
+    out->cR[row] = exp(softmax(log_weights, M));
+    zero(&out->mean[row * D], D);
+    for (int64_t l = 0; l < M; l++)
+        if (oracle_valid(p, l, j))
+            add_row(&out->mean[row * D], log_weights[l], &q[oracle_token(p, l, j) * D], D);
+    for (int64_t f = 0; f < D; f++)
+        out->aR[row * D + f] = out->cR[row] * out->mean[row * D + f];
 }
 
 int oracle_left(const oracle_problem *p, const double *q, const oracle_values *in,
                 const oracle_values *out)
 {
-    int64_t B = oracle_block(p), M = oracle_blocks(p), D = p->head_dim;
-    double *L = malloc((size_t)(B * M * M + D) * sizeof *L), *mean = L + B * M * M;
+    int64_t B = oracle_block(p), M = oracle_blocks(p);
+    double *log_L = malloc((size_t)(B * M * M) * sizeof *log_L);
 
-    if (L == NULL)
+    if (log_L == NULL)
         return -1;
-    log_weights_left(p, q, in, L);
-    for (int64_t row = 0; row < M * B; row++) {
-        left_column(p, q, L, row / B, row % B, mean, &out->cR[row]);
-        for (int64_t f = 0; f < D; f++)
-            out->aR[row * D + f] = out->cR[row] == 0.0 ? 0.0 : out->cR[row] * mean[f];
-        if (out->mean != NULL)
-            memcpy(&out->mean[row * D], mean, (size_t)D * sizeof *mean);
-    }
-    free(L);
+    oracle_log_weights_left(p, q, in, log_L);
+    for (int64_t k = 0; k < M; k++)
+        for (int64_t j = 0; j < B; j++)
+            left_row(p, q, k, j, &log_L[(j * M + k) * M], out);
+    free(log_L);
     return 0;
 }
 
 int oracle_left_out(const oracle_problem *p, const double *q, const oracle_values *in, double *out)
 {
     int64_t B = oracle_block(p), M = oracle_blocks(p), Dv = p->value_dim;
-    double *L = malloc((size_t)(B * M * M) * sizeof *L);
+    double *log_L = malloc((size_t)(B * M * M) * sizeof *log_L);
 
-    if (L == NULL)
+    if (log_L == NULL)
         return -1;
-    oracle_weights_left(p, q, in, L);
+    oracle_log_weights_left(p, q, in, log_L);
     for (int64_t l = 0; l < M; l++) {
         for (int64_t j = 0; j < B; j++) {
             int64_t n = oracle_token(p, l, j);
             if (n < 0)
                 continue;
             zero(&out[n * Dv], Dv);
-            for (int64_t k = 0; k < M; k++)
-                add_row(&out[n * Dv], L[(j * M + k) * M + l], &in->y[(k * B + j) * Dv], Dv);
+            for (int64_t k = 0; k < M; k++) {
+                double weight = exp(log_L[(j * M + k) * M + l]);
+                add_row(&out[n * Dv], weight, &in->y[(k * B + j) * Dv], Dv);
+            }
         }
     }
-    free(L);
+    free(log_L);
     return 0;
 }
 
@@ -319,10 +283,10 @@ int oracle_values_alloc(const oracle_problem *p, oracle_values *values)
         return -1;
     values->aL = memory; /* the one that is freed */
     values->aR = values->aL + rows * D;
-    values->y = values->aR + rows * D;
+    values->mean = values->aR + rows * D;
+    values->y = values->mean + rows * D;
     values->cL = values->y + rows * Dv;
     values->cR = values->cL + rows;
-    values->mean = values->cR + rows;
     return 0;
 }
 
@@ -345,9 +309,9 @@ static void keep(const oracle_problem *p, const oracle_values *wanted, const ora
     int64_t rows = oracle_block(p) * oracle_blocks(p);
 
     copy_wanted(left ? wanted->aR : wanted->aL, left ? now->aR : now->aL, rows * p->head_dim);
+    copy_wanted(left ? wanted->cR : wanted->cL, left ? now->cR : now->cL, rows);
     if (left)
         copy_wanted(wanted->mean, now->mean, rows * p->head_dim);
-    copy_wanted(left ? wanted->cR : wanted->cL, left ? now->cR : now->cL, rows);
     if (with_y)
         copy_wanted(wanted->y, now->y, rows * p->value_dim);
 }
@@ -388,7 +352,7 @@ static double exact_row(const oracle_problem *p, const double *q, const double *
     for (int64_t m = 0; m < p->tokens; m++)
         weights[m] =
             token_valid(p, m) ? scale_of(p) * dot(q, &k[m * p->head_dim], p->head_dim) : -INFINITY;
-    return softmax(weights, p->tokens, 1);
+    return softmax(weights, p->tokens);
 }
 
 int oracle_exact(const oracle_problem *p, const double *q, const double *k, const double *v,
@@ -427,7 +391,7 @@ double oracle_objective(const oracle_problem *p, const double *q, const oracle_v
                             ? -INFINITY
                             : dot(&q[oracle_token(p, l, j) * D], &in->aL[(k * B + j) * D], D) - c;
         }
-        sum += softmax(logits, M, 1);
+        sum += softmax(logits, M);
     }
     free(logits);
     return sum;

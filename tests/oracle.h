@@ -12,7 +12,7 @@
  *
  * With N tokens, blocks of B, M = ceil(N / B), features D and Dv:
  *   q, k [N][D]    v, out [N][Dv]    mask [N], 0 = masked
- *   aR, aL [M][B][D]    cR, cL [M][B]    y [M][B][Dv]    index (k, j)
+ *   aL, aR, mean [M][B][D]    cL, cR [M][B]    y [M][B][Dv]    index (k, j)
  *   R [M][B][B] index (k, j, i)    L [B][M][M] index (j, k, l)
  * Functions that return int give 0, or -1 when memory ran out.
  */
@@ -28,12 +28,11 @@ typedef struct oracle_problem {
 } oracle_problem;
 
 /*
- * mean [M][B][D] is aR / cR, all that R depends on, and 0 where cR is 0. It is computed from log L,
- * so it is right even where every weight of a column is too small for the range of f64. A stage
- * that is given no mean (NULL) divides aR by cR.
+ * mean is the weighted mean of queries aR / cR, which exists even where aR and cR are too small for
+ * a double; 0 where no query is there, so that R is uniform.
  */
 typedef struct oracle_values {
-    double *aL, *cL, *aR, *cR, *y, *mean;
+    double *aL, *cL, *aR, *cR, *mean, *y;
 } oracle_values;
 
 int64_t oracle_block(const oracle_problem *p);  /* B, cut to N */
@@ -58,21 +57,22 @@ int oracle_exact(const oracle_problem *p, const double *q, const double *k, cons
 int oracle_stages(const oracle_problem *p, const double *q, const double *k, const double *v,
                   const oracle_values *stages, double *out);
 
-/* Memory for all six arrays. */
+/* Memory for all arrays. */
 int oracle_values_alloc(const oracle_problem *p, oracle_values *values);
 void oracle_values_free(oracle_values *values);
 
-/* aR and cR of the initial L, the identity: the rows of Q, left out where a token is masked. */
+/* aR, cR and mean of the initial L, the identity: the rows of Q, left out where a token is masked.
+ */
 void oracle_first(const oracle_problem *p, const double *q, const oracle_values *out);
 
-/* R from aR and cR, and L from aL and cL. */
+/* mean = aR / cR, for inputs of a single stage. */
+void oracle_accept(const oracle_problem *p, const oracle_values *values);
+
+/* R from mean, and log L from aL and cL; -inf where the weight is exactly 0. */
 void oracle_weights_right(const oracle_problem *p, const double *k, const oracle_values *in,
                           double *R);
-void oracle_weights_left(const oracle_problem *p, const double *q, const oracle_values *in,
-                         double *L);
-
-/* mean from aR and cR, for inputs that come from elsewhere. */
-void oracle_accept(const oracle_problem *p, const oracle_values *values);
+void oracle_log_weights_left(const oracle_problem *p, const double *q, const oracle_values *in,
+                             double *log_L);
 
 /* One stage: right (y too, unless v or out->y is NULL), left, and the output rows. */
 int oracle_right(const oracle_problem *p, const double *k, const double *v, const oracle_values *in,

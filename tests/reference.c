@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reference.h"
 
-#include <inttypes.h>
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,8 +23,6 @@ void stage_expected_alloc(stage_expected *stage, const test_inputs *inputs, uint
     shape[4] = inputs->v.features;
     if (index == count - 2)
         expected_alloc(&stage->y, "y", shape);
-    if (head_stage_is_left(index))
-        stage->mean = test_alloc(stage->aR.count, sizeof *stage->mean);
 }
 
 void out_expected_alloc(expected *out, const test_inputs *inputs)
@@ -44,8 +39,6 @@ void stage_expected_free(stage_expected *stage)
     expected_free(&stage->aR);
     expected_free(&stage->cR);
     expected_free(&stage->y);
-    free(stage->mean);
-    stage->mean = NULL;
 }
 
 static void alloc_reference(reference *r)
@@ -57,41 +50,59 @@ static void alloc_reference(reference *r)
     out_expected_alloc(&r->out, &r->inputs);
 }
 
-/* Runs the oracle on one head. */
-static void evaluate(reference *r, const head_data *head, int64_t number)
+static void copy(double *to, const double *from, int64_t count)
 {
-    size_t at = (size_t)number * (size_t)(r->inputs.out.tokens * r->inputs.out.features);
-    oracle_values *stages = test_alloc(r->stage_count, sizeof *stages);
-
-    for (uint32_t i = 0; i < r->stage_count; i++)
-        stages[i] = reference_values(&r->inputs, &r->stages[i], number);
-    if (oracle_stages(&head->p, head->q, head->k, head->v, stages, &r->out.value[at]) != 0) {
-        fprintf(stderr, "test: no memory for the oracle\n");
-        exit(1);
-    }
-    free(stages);
+    if (to != NULL)
+        memcpy(to, from, (size_t)count * sizeof *to);
 }
 
-/* Draws inputs and runs the oracle on them. */
-static void draw(reference *r, const test_case *c, monarch_dtype dtype)
+/* What is right for one head, stage by stage, and the magnitudes that go with it. */
+static void run_oracle(reference *r, const head_data *head, int64_t number)
 {
-    test_inputs_create(&r->inputs, c, dtype, r->seed, 0);
+    size_t at = (size_t)number * (size_t)(r->inputs.out.tokens * r->inputs.out.features);
+    int64_t rows = r->inputs.blocks * r->inputs.block;
+    int64_t D = head->p.head_dim, Dv = head->p.value_dim;
+    oracle_values now, to, magnitude = {.y = NULL};
+
+    head_values_alloc(head, &now);
+    oracle_first(&head->p, head->q, &now);
+    for (uint32_t i = 0; i < r->stage_count; i++) {
+        const double *y_magnitude = magnitude.y;
+        to = reference_values(&r->inputs, &r->stages[i], number);
+        magnitude = reference_magnitudes(&r->inputs, &r->stages[i], number);
+        head_stage_magnitude(head, r->inputs.dtype, i, &now, y_magnitude, &magnitude,
+                             &r->out.magnitude[at]);
+        head_stage_oracle(head, i, &now, &now, &r->out.value[at]);
+        copy(to.aL, now.aL, rows * D);
+        copy(to.cL, now.cL, rows);
+        copy(to.aR, now.aR, rows * D);
+        copy(to.cR, now.cR, rows);
+        copy(to.y, now.y, rows * Dv);
+    }
+    oracle_values_free(&now);
+}
+
+void reference_create(reference *r, const test_case *c, monarch_dtype dtype, uint64_t seed)
+{
+    memset(r, 0, sizeof *r);
+    r->seed = seed;
+    test_inputs_create(&r->inputs, c, dtype, seed);
     r->stage_count = 2 * (uint32_t)r->inputs.problem.steps;
-    r->largest_score = 0.0;
     alloc_reference(r);
     for (int64_t i = 0; i < reference_heads(&r->inputs); i++) {
         head_data head;
         double largest;
         head_read(&head, &r->inputs, i / r->inputs.q.heads, i % r->inputs.q.heads);
-        evaluate(r, &head, i);
+        run_oracle(r, &head, i);
         largest = oracle_largest_score(&head.p, head.q, head.k);
         r->largest_score = largest > r->largest_score ? largest : r->largest_score;
         head_free(&head);
     }
-    r->determined = tolerance_eps(dtype) * r->largest_score <= 0.25;
+    r->determined = tolerance_eps(r->inputs.dtype) * r->largest_score <= 0.25;
+    reference_measure(r);
 }
 
-static void free_results(reference *r)
+void reference_free(reference *r)
 {
     for (uint32_t i = 0; i < r->stage_count; i++) {
         stage_expected_free(&r->stages[i]);
@@ -101,18 +112,5 @@ static void free_results(reference *r)
     free(r->alone);
     expected_free(&r->out);
     test_inputs_free(&r->inputs);
-}
-
-void reference_create(reference *r, const test_case *c, monarch_dtype dtype, uint64_t seed)
-{
-    memset(r, 0, sizeof *r);
-    r->seed = seed;
-    draw(r, c, dtype);
-    reference_measure(r);
-}
-
-void reference_free(reference *r)
-{
-    free_results(r);
     memset(r, 0, sizeof *r);
 }

@@ -15,7 +15,6 @@
  */
 typedef struct stage_expected {
     expected aL, cL, aR, cR, y; /* those of the stage's kind; the others have count 0 */
-    double *mean;               /* aR / cR, where aR is there: see oracle.h */
 } stage_expected;
 
 /* What stages hand on, for all heads: f32 arrays [batch, heads, blocks, block, features]. */
@@ -62,8 +61,8 @@ void stage_arrays_alloc(stage_arrays *arrays, const test_inputs *inputs);
 void stage_arrays_free(stage_arrays *arrays);
 
 /*
- * Stage `index` alone, on what the stage before it hands on by the oracle, rounded to f32. A cR
- * near the end of the range of f32 is made 0 there. Belongs to the reference.
+ * Stage `index` alone, on what the stage before it hands on by the oracle, rounded to f32. Where cR
+ * is too small for aR / cR to survive that, both are set to 0. Belongs to the reference.
  */
 const stage_alone *reference_alone(reference *r, uint32_t index);
 void stage_alone_free(stage_alone *alone);

@@ -11,28 +11,7 @@
 #include "random.h"
 #include "reference_parts.h"
 
-/* How large errors may be: magnitudes, naive evaluations, and the sensitivity of the draw. */
-
-/* Magnitudes of everything that one head gives. */
-static void fill_magnitudes(reference *r, const head_data *head, int64_t number)
-{
-    double smallest = tolerance_smallest(r->inputs.dtype);
-    size_t at = (size_t)number * (size_t)(r->inputs.out.tokens * r->inputs.out.features);
-    oracle_values first, in, magnitude = {0};
-
-    if (oracle_values_alloc(&head->p, &first) != 0)
-        exit(1);
-    oracle_first(&head->p, head->q, &first);
-    in = first;
-    for (uint32_t i = 0; i < r->stage_count; i++) {
-        const double *y_magnitude = magnitude.y;
-        magnitude = reference_magnitudes(&r->inputs, &r->stages[i], number);
-        head_stage_magnitude(head, smallest, i, &in, y_magnitude, &magnitude,
-                             &r->out.magnitude[at]);
-        in = reference_values(&r->inputs, &r->stages[i], number);
-    }
-    oracle_values_free(&first);
-}
+/* How large errors may be: naive evaluations, and the sensitivity of the draw. */
 
 static void measure_stage(stage_expected *s, const test_inputs *inputs, int64_t number,
                           const naive_values *naive)
@@ -144,8 +123,6 @@ void reference_measure(reference *r)
         for (int64_t i = 0; i < reference_heads(&r->inputs); i++) {
             head_data head;
             head_read(&head, &r->inputs, i / r->inputs.q.heads, i % r->inputs.q.heads);
-            if (f == 0)
-                fill_magnitudes(r, &head, i);
             measure_head(r, &head, i, &form);
             head_free(&head);
         }

@@ -15,7 +15,7 @@ oracle_values reference_values(const test_inputs *inputs, const stage_expected *
 oracle_values reference_magnitudes(const test_inputs *inputs, const stage_expected *s,
                                    int64_t head);
 
-/* Fills magnitudes, errors of naive evaluations, and the sensitivity. */
+/* Fills in the errors of naive evaluations, and the sensitivity. */
 void reference_measure(reference *r);
 
 #endif

@@ -161,7 +161,7 @@ static void test_guards(const test_entry *entry, test_report *report)
     test_inputs inputs;
     char text[256];
 
-    test_inputs_create(&inputs, entry->c, entry->dtype, entry->seed, 0);
+    test_inputs_create(&inputs, entry->c, entry->dtype, entry->seed);
     for (size_t i = 0; i < inputs.memories; i++) {
         test_memory *memory = inputs.memory[i];
         for (int draw = 0; draw < 40; draw++) {
@@ -185,7 +185,7 @@ static void test_addresses(const test_entry *entry, test_report *report)
     test_inputs inputs;
     unsigned char *seen;
 
-    test_inputs_create(&inputs, entry->c, entry->dtype, entry->seed, 0);
+    test_inputs_create(&inputs, entry->c, entry->dtype, entry->seed);
     seen = test_alloc(inputs.out.memory->size, 1);
     for (int64_t b = 0; b < inputs.out.batch; b++)
         for (int64_t h = 0; h < inputs.out.heads; h++)
@@ -203,9 +203,9 @@ static void test_seeds(const test_entry *entry, test_report *report)
 {
     test_inputs first, same, other;
 
-    test_inputs_create(&first, entry->c, entry->dtype, entry->seed, 0);
-    test_inputs_create(&same, entry->c, entry->dtype, entry->seed, 0);
-    test_inputs_create(&other, entry->c, entry->dtype, entry->seed, 1);
+    test_inputs_create(&first, entry->c, entry->dtype, entry->seed);
+    test_inputs_create(&same, entry->c, entry->dtype, entry->seed);
+    test_inputs_create(&other, entry->c, entry->dtype, entry->seed + 1);
     for (size_t i = 0; i < first.memories; i++) {
         const test_memory *a = first.memory[i], *b = same.memory[i];
         if (a->size != b->size || memcmp(a->bytes, b->bytes, a->size) != 0)

@@ -18,7 +18,7 @@ static oracle_values to_double(const reference *r, int64_t number, const monarch
     size_t D = (size_t)r->inputs.q.features;
     const float *aL = &from->aL[(size_t)number * rows * D];
     const float *cL = &from->cL[(size_t)number * rows];
-    oracle_values to = {0};
+    oracle_values to = {.aL = NULL};
 
     to.aL = test_alloc(rows * D, sizeof(double));
     to.cL = test_alloc(rows, sizeof(double));

@@ -96,7 +96,7 @@ static void check_one_head(const test_entry *entry, const test_inputs *inputs,
     monarch_status status;
 
     test_inputs_reset_output(&one);
-    status = test_runner_open(&runner, entry->target->device, entry->variant, &one, &error);
+    status = test_runner_open(&runner, entry->target->device, entry->variant, 0, &one, &error);
     if (status == MONARCH_OK) {
         status = test_runner_execute(&runner, &one, TEST_POISON, &error);
         test_runner_close(&runner);
@@ -124,7 +124,8 @@ static void test_plan(const test_entry *entry, test_report *report)
     unsigned char *kept;
     monarch_status status;
 
-    status = test_runner_open(&runner, entry->target->device, entry->variant, &r->inputs, &error);
+    status =
+        test_runner_open(&runner, entry->target->device, entry->variant, 0, &r->inputs, &error);
     if (status != MONARCH_OK) {
         test_status(report, "plan", status, &error);
         return;
@@ -140,6 +141,37 @@ static void test_plan(const test_entry *entry, test_report *report)
         free(kept);
     }
     test_runner_close(&runner);
+}
+
+/* The largest alignment that may be promised for the tensors' places in their buffers. */
+static uint32_t alignment_of(const test_inputs *inputs)
+{
+    const test_tensor *tensors[] = {&inputs->q, &inputs->k, &inputs->v, &inputs->out};
+    uint32_t alignment = 256;
+
+    for (size_t i = 0; i < 4; i++)
+        while (tensors[i]->origin % alignment != 0)
+            alignment /= 2;
+    return alignment;
+}
+
+/* A plan that was promised aligned tensors. */
+static void test_aligned(const test_entry *entry, test_report *report)
+{
+    reference *r = test_reference(entry);
+    test_runner runner;
+    monarch_error error;
+    monarch_status status = test_runner_open(&runner, entry->target->device, entry->variant,
+                                             alignment_of(&r->inputs), &r->inputs, &error);
+
+    if (status == MONARCH_OK) {
+        status = test_runner_execute(&runner, &r->inputs, TEST_POISON, &error);
+        test_runner_close(&runner);
+    }
+    if (status != MONARCH_OK)
+        test_status(report, "aligned plan", status, &error);
+    else
+        check_output(r, "aligned plan", report);
 }
 
 static void test_attention_call(const test_entry *entry, test_report *report)
@@ -167,8 +199,14 @@ static const char *const attention_cases[] = {
     NULL,
 };
 
+static const char *const aligned_cases[] = {
+    "even",   "odd_n_steps_2", "dim_17",         "dim_80", "vit_steps_2",    "mask_random_nan",
+    "offset", "gaps",          "feature_stride", "qkv",    "negative_begin", NULL,
+};
+
 static const test_definition definitions[] = {
     {"plan", test_plan, SCOPE_VARIANT, 0, NULL, NULL},
+    {"aligned", test_aligned, SCOPE_VARIANT, 0, aligned_cases, NULL},
     {"attention", test_attention_call, SCOPE_DEVICE, 0, attention_cases, NULL},
 };
 

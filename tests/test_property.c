@@ -20,7 +20,7 @@ static float *compute_on(monarch_device *device, const char *variant, test_input
         (size_t)(inputs->out.batch * inputs->out.heads * inputs->out.tokens * inputs->out.features);
     test_runner runner;
     monarch_error error;
-    monarch_status status = test_runner_open(&runner, device, variant, inputs, &error);
+    monarch_status status = test_runner_open(&runner, device, variant, 0, inputs, &error);
     float *out;
 
     if (status == MONARCH_OK) {
@@ -90,7 +90,7 @@ static void check_exact(const test_entry *entry, test_report *report)
                 rows[at] = NAN;
         head_free(&head);
     }
-    test_compare(report, "exact attention", &exact, entry->dtype, out);
+    test_compare(report, "exact attention", &exact, r->inputs.dtype, out);
     free(exact.value);
     free(out);
 }
@@ -107,7 +107,7 @@ static void check_ones(const test_entry *entry, test_report *report)
     ones.value = test_alloc(ones.count, sizeof *ones.value);
     for (size_t i = 0; i < ones.count; i++)
         ones.value[i] = ones.magnitude[i] > 0.0 ? 1.0 : 0.0;
-    test_compare(report, "v = 1", &ones, entry->dtype, out);
+    test_compare(report, "v = 1", &ones, r->inputs.dtype, out);
     free(ones.value);
     free(out);
 }

@@ -56,26 +56,25 @@ static void free_outputs(monarch_stage_values *values)
     free(values->y);
 }
 
-static void compare_stage(const test_entry *entry, test_report *report, uint32_t index,
+static void compare_stage(const reference *r, test_report *report, uint32_t index,
                           const stage_expected *stage, const monarch_stage_values *actual)
 {
     char what[40];
 
     snprintf(what, sizeof what, "stage %u", index);
-    test_compare(report, what, &stage->aL, entry->dtype, actual->aL);
-    test_compare(report, what, &stage->cL, entry->dtype, actual->cL);
-    test_compare(report, what, &stage->aR, entry->dtype, actual->aR);
-    test_compare(report, what, &stage->cR, entry->dtype, actual->cR);
-    test_compare(report, what, &stage->y, entry->dtype, actual->y);
+    test_compare(report, what, &stage->aL, r->inputs.dtype, actual->aL);
+    test_compare(report, what, &stage->cL, r->inputs.dtype, actual->cL);
+    test_compare(report, what, &stage->aR, r->inputs.dtype, actual->aR);
+    test_compare(report, what, &stage->cR, r->inputs.dtype, actual->cR);
+    test_compare(report, what, &stage->y, r->inputs.dtype, actual->y);
 }
 
-static void compare_out(const test_entry *entry, test_report *report, const reference *r,
-                        const expected *e)
+static void compare_out(const reference *r, test_report *report, const expected *e)
 {
     float *out = test_alloc(e->count, sizeof *out);
 
     test_inputs_output(&r->inputs, out);
-    test_compare(report, "last stage", e, entry->dtype, out);
+    test_compare(report, "last stage", e, r->inputs.dtype, out);
     free(out);
 }
 
@@ -106,9 +105,9 @@ static void test_program(const test_entry *entry, test_report *report)
         test_status(report, "monarch_stages_run", status, &error);
     } else {
         for (uint32_t i = 0; i < compared; i++)
-            compare_stage(entry, report, i, &r->stages[i], &outputs[i]);
+            compare_stage(r, report, i, &r->stages[i], &outputs[i]);
         if (r->determined)
-            compare_out(entry, report, r, &r->out);
+            compare_out(r, report, &r->out);
         check_untouched(&r->inputs, report);
     }
     for (uint32_t i = 0; i < r->stage_count; i++)
@@ -139,9 +138,9 @@ static void run_alone(const test_entry *entry, test_report *report, reference *r
     if (status != MONARCH_OK) {
         test_status(report, "monarch_stage_run", status, &error);
     } else {
-        compare_stage(entry, report, index, &alone->stage, &outputs);
+        compare_stage(r, report, index, &alone->stage, &outputs);
         if (alone->out.count != 0)
-            compare_out(entry, report, r, &alone->out);
+            compare_out(r, report, &alone->out);
         else if (!output_is_fresh(&r->inputs))
             test_fail(report, "stage %u is not the last, but wrote the output", index);
         check_untouched(&r->inputs, report);
