@@ -32,6 +32,7 @@ command ninja     | ninja-build    | runs the build
 command python3   | python3        | Meson and the checks are written in it
 command pkg-config| pkg-config     | finds libraries
 module libpng     | libpng-dev     | map pictures of the monarch tool
+debian dpkg-architecture|dpkg-dev  | tells Meson where Debian keeps libraries
 module cmocka     | libcmocka-dev  | test framework                               | test
 command cmake     | cmake          | tries find_package(monarch)                  | test
 command make      | make           | runs what CMake writes                       | test
@@ -48,6 +49,7 @@ have() {
     case $1 in
     command) command -v "$2" >/dev/null 2>&1 ;;
     module) command -v pkg-config >/dev/null 2>&1 && pkg-config --exists "$2" ;;
+    debian) ! command -v dpkg >/dev/null 2>&1 || command -v "$2" >/dev/null 2>&1 ;;
     header) command -v cc >/dev/null 2>&1 && echo "#include <$2>" | cc -E -xc - >/dev/null 2>&1 ;;
     runtime)
         command -v clang >/dev/null 2>&1 &&

@@ -157,8 +157,8 @@ static bool is_small(const monarch_problem *p)
         p->value_dim > most)
         return false;
     int64_t widest = p->head_dim > p->value_dim ? p->head_dim : p->value_dim;
-    int64_t rows = p->batch * p->heads;
-    if (rows > most || (rows *= p->tokens) > most || rows * widest > most)
+    int64_t rows = p->batch * p->heads <= most ? p->batch * p->heads * p->tokens : most + 1;
+    if (rows > most || rows * widest > most)
         return false;
     int64_t blocks = (p->tokens + p->block_size - 1) / p->block_size;
     return rows * widest * (p->block_size + blocks) * p->steps < INT64_C(200000);
