@@ -44,6 +44,7 @@ const test_case test_cases[] = {
     {.name = "dim_128_value_64", .shape = {1, 2, 0, 130, 128, 64, 16, 2}},
     {.name = "dim_256", .shape = {1, 2, 0, 90, 256, 0, 16, 2}},
     {.name = "block_large", .shape = {1, 1, 0, 700, 16, 0, 300, 2}},
+    {.name = "block_290", .shape = {1, 1, 0, 330, 8, 0, 290, 2}},
     {.name = "block_over_1024", .shape = {1, 1, 0, 1103, 8, 0, 1050, 1}},
     {.name = "blocks_many", .shape = {1, 1, 0, 1111, 16, 0, 3, 2}},
     {.name = "blocks_over_1024", .shape = {1, 1, 0, 1201, 8, 0, 1, 1}},
@@ -92,6 +93,7 @@ const test_case test_cases[] = {
     {.name = "scale_negative", .shape = {1, 4, 0, 43, 8, 0, 6, 2}, .scale = -0.7f},
 
     {.name = "mixed", .shape = {1, 4, 0, 43, 16, 0, 6, 2}, .mixed = 1},
+    {.name = "mixed_one_token", .shape = {1, 8, 0, 1, 8, 71, 0, 1}, .mixed = 1},
     {.name = "mixed_mask",
      .shape = {2, 4, 2, 43, 9, 7, 6, 3},
      .pad = MONARCH_PAD_BEGIN,

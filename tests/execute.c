@@ -182,3 +182,32 @@ test_inputs test_one_head(const test_inputs *inputs, int64_t b, int64_t h)
     one.valid = &inputs->valid[b * inputs->q.tokens];
     return one;
 }
+
+float *test_compute_on(monarch_device *device, const char *variant, test_inputs *inputs,
+                       test_report *report)
+{
+    size_t count =
+        (size_t)(inputs->out.batch * inputs->out.heads * inputs->out.tokens * inputs->out.features);
+    test_runner runner;
+    monarch_error error;
+    monarch_status status = test_runner_open(&runner, device, variant, 0, inputs, &error);
+    float *out;
+
+    if (status == MONARCH_OK) {
+        test_inputs_reset_output(inputs);
+        status = test_runner_execute(&runner, inputs, TEST_POISON, &error);
+        test_runner_close(&runner);
+    }
+    if (status != MONARCH_OK) {
+        test_status(report, "execution", status, &error);
+        return NULL;
+    }
+    out = test_alloc(count, sizeof *out);
+    test_inputs_output(inputs, out);
+    return out;
+}
+
+float *test_compute(const test_entry *entry, test_inputs *inputs, test_report *report)
+{
+    return test_compute_on(entry->target->device, entry->variant, inputs, report);
+}

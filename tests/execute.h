@@ -4,6 +4,7 @@
 
 #include <monarch/monarch.h>
 
+#include "harness.h"
 #include "inputs.h"
 
 /* A plan for the inputs of a case on one device, with device memory of its own. */
@@ -38,6 +39,14 @@ monarch_status test_runner_execute(test_runner *runner, test_inputs *inputs, int
  */
 monarch_status test_runner_execute_tight(test_runner *runner, test_inputs *inputs,
                                          monarch_error *error);
+
+/*
+ * Plans, executes once, and returns the output as packed f32, to be freed; NULL after a report. The
+ * second form takes device and variant from the entry.
+ */
+float *test_compute_on(monarch_device *device, const char *variant, test_inputs *inputs,
+                       test_report *report);
+float *test_compute(const test_entry *entry, test_inputs *inputs, test_report *report);
 
 /* By monarch_attention, on the host memory of the inputs. */
 monarch_status test_attention(monarch_device *device, test_inputs *inputs, monarch_error *error);
