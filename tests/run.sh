@@ -124,7 +124,7 @@ if ! $quick; then
 
     header "TSan"
     leave_out_plain
-    echo "left out here as well: the tests of numbers but 'property', which runs with 1 to 5 threads;"
+    echo "left out here as well: the tests of numbers but 'bitwise', which varies the threads;"
     echo "the others compare what single threads compute"
     build tsan --buildtype=debugoptimized -Db_sanitize=thread &&
         run_tests tsan --no-suite plain --timeout-multiplier 8
