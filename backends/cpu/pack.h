@@ -94,8 +94,6 @@ static inline void store_row(monarch_dtype dtype, char *target, int64_t feature_
     }
 }
 
-typedef float quad __attribute__((vector_size(16)));
-
 static inline quad load_quad(const float *address)
 {
     quad q;

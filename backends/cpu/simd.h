@@ -57,23 +57,46 @@ static inline vec larger(vec a, vec b)
 #endif
 }
 
-static inline float reduce_max(vec v)
+/* A vector's halves are put together until four lanes are left: the order is always the same. */
+typedef float quad __attribute__((vector_size(16)));
+
+static inline quad quad_larger(quad a, quad b)
 {
-    float result = v[0];
-    for (int i = 1; i < LANES; i++)
-        result = v[i] > result ? v[i] : result;
-    return result;
+    for (int i = 0; i < 4; i++)
+        a[i] = a[i] > b[i] ? a[i] : b[i];
+    return a;
 }
 
-/* Sum in a fixed order: halves are added until one lane is left. */
+static inline float reduce_max(vec v)
+{
+#if defined(__AVX512F__)
+    __m512 x = (__m512)v;
+    __m256 half = _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+    quad q = (quad)_mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+#elif defined(__AVX2__)
+    __m256 x = (__m256)v;
+    quad q = (quad)_mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+#else
+    quad q = v;
+#endif
+    q = quad_larger(q, __builtin_shufflevector(q, q, 2, 3, 0, 1));
+    return q[0] > q[1] ? q[0] : q[1];
+}
+
 static inline float reduce_sum(vec v)
 {
-    float lanes[LANES];
-    store(lanes, v);
-    for (int width = LANES / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; i++)
-            lanes[i] += lanes[i + width];
-    return lanes[0];
+#if defined(__AVX512F__)
+    __m512 x = (__m512)v;
+    __m256 half = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+    quad q = (quad)_mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+#elif defined(__AVX2__)
+    __m256 x = (__m256)v;
+    quad q = (quad)_mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+#else
+    quad q = v;
+#endif
+    q += __builtin_shufflevector(q, q, 2, 3, 0, 1);
+    return q[0] + q[1];
 }
 
 /*
