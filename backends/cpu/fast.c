@@ -23,12 +23,19 @@ typedef struct rows_view {
     int64_t group; /* bytes to the same row of the next score matrix */
 } rows_view;
 
+/* f32 rows of whole vectors, `stride` floats apart. */
+typedef struct matrix {
+    const float *rows;
+    int64_t stride;
+} matrix;
+
 /* A task's operands, its scratch, and its sizes padded to whole vectors. */
 typedef struct tile {
     rows_view query_rows, key_rows, value_rows, bias_rows, mean_rows, weight_rows, result_rows;
     int64_t depth, width; /* of keys and of values */
     bool any_key;         /* whether any column seen so far is present */
-    float *queries, *keys, *panels, *values, *bias, *scores, *mean, *result;
+    float *queries, *keys, *panels, *values, *bias, *scores, *mean, *result; /* scratch */
+    matrix query, key, value;       /* rows ready for gemm: in the scratch, or in place */
     float *largest, *sum, *entropy; /* state of each row of a row tile, log2 units */
     float *column_largest, *column_before, *column_sum; /* state of each column in LEFT */
 } tile;
@@ -123,8 +130,28 @@ static bool row_counts(const mn_cpu_task *t, int64_t row)
     return !step->first || mn_cpu_is_present(t->exec, t->batch, t->group, row);
 }
 
-static void load_queries(const mn_cpu_task *t, const tile *s, int64_t first, int64_t count)
+/* Whether rows can be used where they lie: contiguous f32 rows that end with a whole vector. */
+static bool in_place(const rows_view *view, int64_t padded)
 {
+    return view->operand->dtype == MONARCH_F32 && view->operand->feature == 1 &&
+           view->operand->width == padded && view->row == padded * (int64_t)sizeof(float);
+}
+
+static matrix rows_in_place(const rows_view *view, int64_t first, int64_t padded)
+{
+    return (matrix){(const float *)(const void *)(view->base + first * view->row), padded};
+}
+
+static void load_queries(const mn_cpu_task *t, tile *s, int64_t first, int64_t count)
+{
+    bool all = in_place(&s->query_rows, s->depth);
+    for (int64_t r = 0; r < count && all; r++)
+        all = row_counts(t, first + r);
+    s->query = (matrix){s->queries, s->depth};
+    if (all) {
+        s->query = rows_in_place(&s->query_rows, first, s->depth);
+        return;
+    }
     for (int64_t r = 0; r < count; r++) {
         float *row = s->queries + r * s->depth;
         if (row_counts(t, first + r))
@@ -142,26 +169,35 @@ static float column_bias(const mn_cpu_task *t, const tile *s, int64_t column)
     return mn_cpu_is_present(t->exec, t->batch, t->group, column) ? 0.0f : -INFINITY;
 }
 
+/* Rows of keys or values for the columns whose biases are known; absent ones become zeros. */
+static matrix pack_rows(const tile *s, const rows_view *view, int64_t first, int64_t columns,
+                        bool all_present, int64_t width, float *scratch)
+{
+    if (width > 0 && all_present && in_place(view, width))
+        return rows_in_place(view, first, width);
+    for (int64_t c = 0; c < columns && width > 0; c++) {
+        if (s->bias[c] == -INFINITY)
+            zero_row(scratch + c * width, width);
+        else
+            load_view(view, first + c, width, scratch + c * width);
+    }
+    return (matrix){scratch, width};
+}
+
 /* Packs key rows [first, first + count) and what goes with them. Returns the padded count. */
 static int64_t pack_columns(const mn_cpu_task *t, tile *s, int64_t first, int64_t count)
 {
-    int64_t padded = (count + LANES - 1) / LANES * LANES;
-    for (int64_t c = 0; c < padded; c++) {
-        float *key = s->keys + c * s->depth, *value = s->values + c * s->width;
+    int64_t columns = (count + LANES - 1) / LANES * LANES, present = 0;
+    for (int64_t c = 0; c < columns; c++) {
         s->bias[c] = c < count ? column_bias(t, s, first + c) : -INFINITY;
-        bool absent = s->bias[c] == -INFINITY;
-        s->any_key |= !absent;
-        if (absent)
-            zero_row(key, s->depth);
-        else
-            load_view(&s->key_rows, first + c, s->depth, key);
-        if (s->width > 0 && absent)
-            zero_row(value, s->width);
-        else if (s->width > 0)
-            load_view(&s->value_rows, first + c, s->width, value);
+        present += s->bias[c] != -INFINITY;
     }
-    pack_panels(s->keys, padded, s->depth, t->step->depth, s->panels);
-    return padded;
+    bool all = present == columns;
+    s->any_key |= present > 0;
+    s->key = pack_rows(s, &s->key_rows, first, columns, all, s->depth, s->keys);
+    s->value = pack_rows(s, &s->value_rows, first, columns, all, s->width, s->values);
+    pack_panels(s->key.rows, columns, s->key.stride, t->step->depth, s->panels);
+    return columns;
 }
 
 /* Dot products of `rows` packed query rows with the packed columns. */
@@ -171,8 +207,8 @@ static void score_strip(const mn_cpu_task *t, const tile *s, int64_t row, int64_
     gemm(&(gemm_args){.rows = rows,
                       .columns = columns,
                       .depth = t->step->depth,
-                      .a = s->queries + row * s->depth,
-                      .a_row = s->depth,
+                      .a = s->query.rows + row * s->query.stride,
+                      .a_row = s->query.stride,
                       .a_depth = 1,
                       .x = s->panels,
                       .x_panel = PANEL * t->step->depth,
@@ -243,8 +279,8 @@ static void soften_row(const tile *s, float factor, int64_t row, float *scores, 
 }
 
 /* accumulators (+)= P X for the rows of a strip. */
-static void weigh_strip(const tile *s, int64_t rows, int64_t columns, const float *x, int64_t width,
-                        float *out, bool accumulate)
+static void weigh_strip(const tile *s, int64_t rows, int64_t columns, const matrix *x,
+                        int64_t width, float *out, bool accumulate)
 {
     gemm(&(gemm_args){.rows = rows,
                       .columns = width,
@@ -252,8 +288,8 @@ static void weigh_strip(const tile *s, int64_t rows, int64_t columns, const floa
                       .a = s->scores,
                       .a_row = columns,
                       .a_depth = 1,
-                      .x = x,
-                      .x_depth = width,
+                      .x = x->rows,
+                      .x_depth = x->stride,
                       .x_panel = PANEL,
                       .c = out,
                       .c_row = width,
@@ -287,10 +323,10 @@ static void soften_tile(const mn_cpu_task *t, tile *s, int64_t start, int64_t ro
                            first > 0 && (mean || result));
             }
             if (mean)
-                weigh_strip(s, strip, columns, s->keys, s->depth, s->mean + row * s->depth,
+                weigh_strip(s, strip, columns, &s->key, s->depth, s->mean + row * s->depth,
                             first > 0);
             if (result)
-                weigh_strip(s, strip, columns, s->values, s->width, s->result + row * s->width,
+                weigh_strip(s, strip, columns, &s->value, s->width, s->result + row * s->width,
                             first > 0);
         }
     }
@@ -411,8 +447,8 @@ static void sum_queries(const tile *s, int64_t rows, int64_t columns, bool accum
                       .a = s->scores,
                       .a_row = 1,
                       .a_depth = columns,
-                      .x = s->queries,
-                      .x_depth = s->depth,
+                      .x = s->query.rows,
+                      .x_depth = s->query.stride,
                       .x_panel = PANEL,
                       .c = s->mean,
                       .c_row = s->depth,
