@@ -37,8 +37,10 @@ const char *mn_cpu_feature(int index, bool *present)
     case 6:
         *present = __builtin_cpu_supports("avx512dq");
         return "avx512dq";
+    default:
+        *present = false;
+        return NULL;
     }
-    return NULL;
 }
 #else
 const char *mn_cpu_feature(int index, bool *present)
