@@ -52,8 +52,8 @@ void stage_expected_free(stage_expected *stage);
 void out_expected_alloc(expected *out, const test_inputs *inputs);
 
 /*
- * How many naive evaluations: the fewer results there are, the more luck is in each. With large
- * scores most of the error is that of the few rows whose best keys nearly tie.
+ * How many naive evaluations: as many as their work allows. The fewer results there are, the more
+ * luck is in each, and the largest error is that of the few rows whose best keys nearly tie.
  */
 int reference_form_count(const reference *r);
 
