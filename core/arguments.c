@@ -71,6 +71,10 @@ static monarch_status bind_memory(const monarch_plan *plan, const char *name, mn
     if (memory->handle == 0)
         return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT, "args.%s is a NULL pointer", name);
     bool starts = buffer || !is_pointer(memory->kind);
+    if (is_pointer(memory->kind) && memory->handle + memory->offset < memory->offset)
+        return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
+                       "args.%s has offset %" PRIu64 ", which leaves the address space", name,
+                       memory->offset);
     if (extent.begin < 0 && starts && (uint64_t)-extent.begin > before)
         return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
                        "args.%s reaches %" PRId64

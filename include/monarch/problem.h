@@ -90,7 +90,9 @@ typedef struct monarch_problem {
     monarch_tensor q;     /* [batch, heads, tokens, head_dim] */
     monarch_tensor k;     /* [batch, kv_heads, tokens, head_dim] */
     monarch_tensor v;     /* [batch, kv_heads, tokens, value_dim] */
-    monarch_tensor out;   /* [batch, heads, tokens, value_dim]; no two elements may coincide */
+    monarch_tensor out;   /* [batch, heads, tokens, value_dim]; no two elements may coincide.
+                             Each stride must step over all that smaller ones span, so layouts
+                             whose axes interleave are refused as well */
     monarch_strides mask_strides; /* of the mask, in bytes: batch, block, token as above; head
                                      and feature 0. All zero = packed [batch, tokens] */
 } monarch_problem;
