@@ -138,6 +138,8 @@ static void run_entry(void **state)
 
     memset(&report, 0, sizeof report);
     entry->definition->run(entry, &report);
+    if (report.skipped && entry->target != NULL && entry->target->required)
+        test_fail(&report, "the manifest says that this is supported");
     print_indented(report.text);
     if (report.failed) {
         print_repeat(entry);

@@ -18,6 +18,7 @@
  *   --case NAME  --device NAME  --variant NAME  --dtype f32|f16|bf16    only these
  *   --test NAME                                                        only this function
  *   --seed N       the inputs of that run; MONARCH_TEST_SEED does the same
+ *   --manifest F   what F promises whole may not be skipped (tests/checks/manifest.txt)
  *   --quick        leaves out the cases with most work
  *   --list         prints the case table
  */
@@ -28,6 +29,7 @@ typedef struct test_target {
     char backend[16];
     char name[32]; /* as monarch_instance_find takes it */
     char variant[32];
+    int required; /* the manifest promises every case */
 } test_target;
 
 /* What a test function has to say. */

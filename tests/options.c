@@ -41,9 +41,13 @@ int test_options_read(test_options *options, int argc, char **argv)
         const char *name;
         const char **value;
     } known[] = {
-        {"--test", &options->test_name}, {"--case", &options->case_name},
-        {"--device", &options->device},  {"--variant", &options->variant},
-        {"--dtype", &options->dtype},    {"--seed", &seed},
+        {"--test", &options->test_name},
+        {"--case", &options->case_name},
+        {"--device", &options->device},
+        {"--variant", &options->variant},
+        {"--dtype", &options->dtype},
+        {"--manifest", &options->manifest},
+        {"--seed", &seed},
     };
 
     memset(options, 0, sizeof *options);

@@ -10,7 +10,7 @@
 
 /* The command line of a test program; NULL = not given. harness.h says what they mean. */
 typedef struct test_options {
-    const char *test_name, *case_name, *device, *variant, *dtype;
+    const char *test_name, *case_name, *device, *variant, *dtype, *manifest;
     uint64_t seed;
     int quick, list;
 } test_options;

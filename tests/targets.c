@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MOST_VARIANTS = 32 };
 
@@ -19,6 +20,26 @@ static void print_absent_backends(const monarch_instance *instance)
     }
 }
 
+/*
+ * Whether the manifest has a line 'DEVICE VARIANT NEEDS all' for a target. Needed processor
+ * features are there, else the device would not list the variant.
+ */
+static int is_required(const char *manifest, const test_target *target)
+{
+    char line[256], device[32], variant[32], needs[128], feature[32];
+    FILE *file = manifest != NULL ? fopen(manifest, "r") : NULL;
+    int required = 0;
+
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "%31s %31s %127s %31s", device, variant, needs, feature) == 4 &&
+            strcmp(device, target->name) == 0 && strcmp(variant, target->variant) == 0 &&
+            strcmp(feature, "all") == 0)
+            required = 1;
+    if (file != NULL)
+        fclose(file);
+    return required;
+}
+
 static void add(test_targets *targets, const test_options *options, monarch_device *device,
                 const monarch_device_info *info, const char *variant, size_t length)
 {
@@ -32,6 +53,7 @@ static void add(test_targets *targets, const test_options *options, monarch_devi
     else
         snprintf(target->name, sizeof target->name, "%s:%u", info->backend, info->index);
     snprintf(target->variant, sizeof target->variant, "%.*s", (int)length, variant);
+    target->required = is_required(options->manifest, target);
     if (test_options_name(options->device, target->name) &&
         test_options_name(options->variant, target->variant))
         targets->count++;
@@ -57,6 +79,10 @@ int test_targets_open(test_targets *targets, const test_options *options)
     monarch_error error;
     uint32_t devices;
 
+    if (options->manifest != NULL && access(options->manifest, R_OK) != 0) {
+        fprintf(stderr, "no manifest %s\n", options->manifest);
+        return 0;
+    }
     if (monarch_instance_create(NULL, &targets->instance, &error) != MONARCH_OK) {
         fprintf(stderr, "no instance: %s\n", error.message);
         return 0;
