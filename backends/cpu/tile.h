@@ -193,9 +193,10 @@ static inline int64_t pack_columns(const mn_cpu_task *t, tile *s, int64_t first,
     }
     bool all = present == columns;
     s->any_key |= present > 0;
-    s->key = pack_rows(s, &s->key_rows, first, columns, all, s->depth, s->keys);
+    matrix key = pack_rows(s, &s->key_rows, first, columns, all, s->depth, s->keys);
+    pack_panels(key.rows, columns, key.stride, t->step->depth, s->panels);
+    s->key = key;
     s->value = pack_rows(s, &s->value_rows, first, columns, all, s->width, s->values);
-    pack_panels(s->key.rows, columns, s->key.stride, t->step->depth, s->panels);
     return columns;
 }
 
