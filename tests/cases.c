@@ -54,11 +54,11 @@ const test_case test_cases[] = {
     {.name = "tiles_plus_1", .shape = {1, 1, 0, 1025, 32, 0, 33, 2}, .pad = MONARCH_PAD_BEGIN},
 
     /* Shapes of real models. */
-    {.name = "vit_steps_1", .shape = {2, 3, 0, 197, 64, 0, 14, 1}, .pad = MONARCH_PAD_BEGIN},
-    {.name = "vit_steps_2", .shape = {2, 3, 0, 197, 64, 0, 14, 2}, .pad = MONARCH_PAD_BEGIN},
-    {.name = "vit_steps_3", .shape = {2, 3, 0, 197, 64, 0, 14, 3}, .pad = MONARCH_PAD_BEGIN},
-    {.name = "roberta", .shape = {2, 2, 0, 384, 64, 0, 24, 1}, .mask = MASK_TRAILING},
-    {.name = "minilm", .shape = {1, 4, 0, 512, 32, 0, 16, 1}, .mask = MASK_TRAILING},
+    {.name = "vit_steps_1", .shape = {1, 3, 0, 197, 64, 0, 14, 1}, .pad = MONARCH_PAD_BEGIN},
+    {.name = "vit_steps_2", .shape = {2, 1, 0, 197, 64, 0, 14, 2}, .pad = MONARCH_PAD_BEGIN},
+    {.name = "vit_steps_3", .shape = {1, 2, 0, 197, 64, 0, 14, 3}, .pad = MONARCH_PAD_BEGIN},
+    {.name = "roberta", .shape = {2, 1, 0, 384, 64, 0, 24, 1}, .mask = MASK_TRAILING},
+    {.name = "minilm", .shape = {1, 2, 0, 512, 32, 0, 16, 1}, .mask = MASK_TRAILING},
     {.name = "long_text", .shape = {1, 1, 0, 2048, 64, 0, 45, 2}},
 
     /* Contents. */

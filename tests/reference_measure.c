@@ -65,7 +65,7 @@ int reference_form_count(const reference *r)
     double work = (double)(reference_heads(in) * in->blocks * in->block) *
                   (double)(in->block + in->blocks) * (double)(in->q.features + in->v.features) *
                   (double)r->stage_count;
-    double count = 5e7 / work;
+    double count = 2e8 / work;
 
     return count < 3.0 ? 3 : count > 40.0 ? 40 : (int)count;
 }

@@ -208,11 +208,14 @@ static void measure_head(stage_work *w, const reference *r, uint32_t index, int6
 static void expect_stage(const reference *r, uint32_t index, const stage_arrays *arrays,
                          stage_expected *stage, expected *out)
 {
+    /* No stage before this one magnifies the error of a row, so luck has less to decide. */
+    int forms = reference_form_count(r) < 12 ? reference_form_count(r) : 12;
+
     stage_expected_alloc(stage, &r->inputs, index, r->stage_count);
     memset(out, 0, sizeof *out);
     if (index == r->stage_count - 1)
         out_expected_alloc(out, &r->inputs);
-    for (int f = 0; f < reference_form_count(r); f++) {
+    for (int f = 0; f < forms; f++) {
         naive_form form = naive_form_make(r->inputs.dtype, f, r->seed);
         for (int64_t i = 0; i < r->inputs.q.batch * r->inputs.q.heads; i++) {
             stage_work work;
