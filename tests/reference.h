@@ -27,6 +27,9 @@ typedef struct stage_alone {
     stage_arrays inputs; /* NULL in stage 0 */
     stage_expected stage;
     expected out; /* of the last stage */
+    const struct reference *whole;
+    uint32_t index;
+    int forms; /* naive evaluations made so far */
 } stage_alone;
 
 typedef struct reference {
@@ -40,6 +43,7 @@ typedef struct reference {
     /* Relative change of the output when q and k change by half an eps; only where asked for. */
     double sensitivity;
     uint64_t seed; /* what the inputs were made from */
+    int forms;     /* naive evaluations made so far */
 } reference;
 
 void reference_create(reference *r, const test_case *c, monarch_dtype dtype, uint64_t seed);

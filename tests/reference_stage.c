@@ -205,25 +205,23 @@ static void measure_head(stage_work *w, const reference *r, uint32_t index, int6
     measure_part(out, number, heads, w->naive_rows);
 }
 
-static void expect_stage(const reference *r, uint32_t index, const stage_arrays *arrays,
-                         stage_expected *stage, expected *out)
+/* Naive evaluations from the next one on, up to number `end`; the first brings the oracle's
+ * results. */
+static void measure_forms(stage_alone *alone, int end)
 {
-    /* No stage before this one magnifies the error of a row, so luck has less to decide. */
-    int forms = reference_form_count(r) < 12 ? reference_form_count(r) : 12;
+    const reference *r = alone->whole;
+    stage_expected *stage = &alone->stage;
+    const stage_arrays *arrays = alone->index > 0 ? &alone->inputs : NULL;
 
-    stage_expected_alloc(stage, &r->inputs, index, r->stage_count);
-    memset(out, 0, sizeof *out);
-    if (index == r->stage_count - 1)
-        out_expected_alloc(out, &r->inputs);
-    for (int f = 0; f < forms; f++) {
-        naive_form form = naive_form_make(r->inputs.dtype, f, r->seed);
+    for (; alone->forms < end; alone->forms++) {
+        naive_form form = naive_form_make(r->inputs.dtype, alone->forms, r->seed);
         for (int64_t i = 0; i < r->inputs.q.batch * r->inputs.q.heads; i++) {
             stage_work work;
             open_work(&work, r, i);
-            load_head(r, &work.head, index > 0 ? arrays : NULL, i, &work.in, &work.given);
-            if (f == 0)
-                expect_head(&work, r, index, i, stage, out);
-            measure_head(&work, r, index, i, &form, stage, out);
+            load_head(r, &work.head, arrays, i, &work.in, &work.given);
+            if (alone->forms == 0)
+                expect_head(&work, r, alone->index, i, stage, &alone->out);
+            measure_head(&work, r, alone->index, i, &form, stage, &alone->out);
             close_work(&work);
         }
         expected_measured(&stage->aL);
@@ -231,8 +229,44 @@ static void expect_stage(const reference *r, uint32_t index, const stage_arrays 
         expected_measured(&stage->aR);
         expected_measured(&stage->cR);
         expected_measured(&stage->y);
-        expected_measured(out);
+        expected_measured(&alone->out);
     }
+}
+
+/* No stage before this one magnifies the error of a row, so luck has less to decide. */
+static int form_count(const reference *r)
+{
+    return reference_form_count(r) < 12 ? reference_form_count(r) : 12;
+}
+
+static void refine(void *owner)
+{
+    stage_alone *alone = owner;
+
+    measure_forms(alone, 4 * form_count(alone->whole));
+}
+
+static void make_refinable(stage_alone *alone, expected *e)
+{
+    e->refine = refine;
+    e->owner = alone;
+}
+
+static void expect_stage(stage_alone *alone)
+{
+    const reference *r = alone->whole;
+    stage_expected *stage = &alone->stage;
+
+    stage_expected_alloc(stage, &r->inputs, alone->index, r->stage_count);
+    if (alone->index == r->stage_count - 1)
+        out_expected_alloc(&alone->out, &r->inputs);
+    measure_forms(alone, form_count(r));
+    make_refinable(alone, &stage->aL);
+    make_refinable(alone, &stage->cL);
+    make_refinable(alone, &stage->aR);
+    make_refinable(alone, &stage->cR);
+    make_refinable(alone, &stage->y);
+    make_refinable(alone, &alone->out);
 }
 
 const stage_alone *reference_alone(reference *r, uint32_t index)
@@ -242,11 +276,13 @@ const stage_alone *reference_alone(reference *r, uint32_t index)
     if (r->alone[index] != NULL)
         return r->alone[index];
     alone = test_alloc(1, sizeof *alone);
+    alone->whole = r;
+    alone->index = index;
     if (index > 0) {
         stage_arrays_alloc(&alone->inputs, &r->inputs);
         make_inputs(r, index, &alone->inputs);
     }
-    expect_stage(r, index, &alone->inputs, &alone->stage, &alone->out);
+    expect_stage(alone);
     r->alone[index] = alone;
     return alone;
 }

@@ -47,6 +47,9 @@ typedef struct expected {
     double naive_frobenius; /* largest errors of the naive evaluations measured so far */
     double naive_worst;
     double running; /* of the evaluation under way */
+    /* Makes further naive evaluations, so that luck has less to say; NULL = there are no more. */
+    void (*refine)(void *owner);
+    void *owner;
 } expected;
 
 void expected_alloc(expected *e, const char *name, const int64_t shape[5]);
