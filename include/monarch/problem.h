@@ -20,14 +20,15 @@ extern "C" {
  * and the output is O = P V. L and R are the closed-form maximisers, in turn, of the
  * variational objective of softmax, <P, s Q K'> + H(P), over such matrices:
  *
- *     R[k,j,:] = softmax_i( s * aR[k,j] . K[(k,i)] / cR[k,j] )   aR[k,j] = sum_l L[j,k,l] Q[(l,j)]
- *                                                                cR[k,j] = sum_l L[j,k,l]
- *     L[j,:,l] = softmax_k( Q[(l,j)] . aL[j,k] - cL[j,k] )       aL[j,k] = s sum_i R[k,j,i]
- * K[(k,i)] cL[j,k] = sum_i R log R
+ *     R[k,j,:] = softmax_i( s * aR[k,j] . K[(k,i)] / cR[k,j] )
+ *     L[j,:,l] = softmax_k( Q[(l,j)] . aL[j,k] - cL[j,k] )
+ *
+ *     aR[k,j] = sum_l L[j,k,l] Q[(l,j)]        aL[j,k] = s sum_i R[k,j,i] K[(k,i)]
+ *     cR[k,j] = sum_l L[j,k,l]                 cL[j,k] = sum_i R[k,j,i] log R[k,j,i]
  *
  * starting with L = identity, for `steps` rounds (R then L). Source: Yaras et al.,
  * "MonarchAttention", NeurIPS 2025, arXiv 2505.18698. block_size = 1 and
- * block_size >= tokens are both exact softmax attention.
+ * block_size >= tokens are both exact softmax attention (rows of tokens that are not masked).
  *
  * Rules for masked and padding tokens (docs/algorithm.md gives the reasons):
  *  - Their keys and values get weight exactly 0, whatever bytes they hold, NaN and Inf included.
