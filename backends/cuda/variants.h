@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MN_CUDA_VARIANTS_H
+#define MN_CUDA_VARIANTS_H
+
+#include "backends/common/params.h"
+#include "backends/common/select.h"
+
+/* Files of device code; each becomes one module of a context, loaded when a plan first wants it. */
+typedef enum mn_cuda_module {
+    MN_CUDA_PLAIN,
+    MN_CUDA_RIGHT,
+    MN_CUDA_RIGHT_VALUE,
+    MN_CUDA_LEFT,
+    MN_CUDA_LEFT_OUT,
+    MN_CUDA_FUSED,
+    MN_CUDA_MODULES
+} mn_cuda_module;
+
+/* One kernel launch, as a plan keeps it. */
+typedef struct mn_cuda_launch {
+    mn_cuda_module module;
+    char kernel[32];
+    uint32_t threads;       /* of a work-group */
+    uint32_t shared_memory; /* bytes */
+    int64_t work_groups;
+    mn_launch_params params;
+} mn_cuda_launch;
+
+/* What the variants ask about a device; read once, when it is opened. */
+typedef struct mn_cuda_limits {
+    int32_t capability;      /* 80 for compute capability 8.0 */
+    int32_t multiprocessors; /* how many */
+    uint32_t shared_memory;  /* bytes a work-group may ask for */
+    uint32_t shared_memory_per_multiprocessor;
+    uint32_t reserved_shared_memory; /* bytes that the driver takes of each work-group's */
+} mn_cuda_limits;
+
+const mn_cuda_limits *mn_cuda_device_limits(const monarch_device *device);
+
+enum { MN_CUDA_STEP_LAUNCHES = 2 }; /* at most, for each step of a run */
+
+typedef struct mn_cuda_variant {
+    mn_variant base;
+    /* Writes the launches of run `run` of a plan whose workspace is laid out; returns how many. */
+    uint32_t (*launches)(const struct mn_cuda_variant *variant, const monarch_plan *plan,
+                         uint32_t run, mn_cuda_launch *launches);
+} mn_cuda_variant;
+
+extern const mn_cuda_variant mn_cuda_fused; /* all steps of a head in one work-group */
+extern const mn_cuda_variant mn_cuda_tiled; /* matrix instructions, tiles of 16 rows */
+extern const mn_cuda_variant mn_cuda_plain; /* any problem, any GPU */
+
+#endif
