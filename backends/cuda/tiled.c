@@ -12,7 +12,14 @@
  * 16, so cost grows evenly with block and blocks.
  */
 
-enum { WIDEST = 256, MOST_WARPS = 8, MOST_INDEX = 1 << 24 };
+enum {
+    WIDEST = 256,
+    NARROW = 64,           /* features up to which ... */
+    MOST_WARPS_NARROW = 8, /* ... so many warps find enough registers, */
+    MOST_WARPS = 4,        /* else these */
+    PACKED_WARPS = 4,      /* of a work-group that holds several groups */
+    MOST_INDEX = 1 << 24
+};
 
 typedef struct tiling {
     int width, element_size;
@@ -47,7 +54,7 @@ static void share_rows(tiling *t, int64_t rows, int most_warps)
     int tiles = divide_up(rows, MN_TILE_ROWS);
     t->row_splits = divide_up(tiles, most_warps);
     t->warps = divide_up(tiles, t->row_splits);
-    t->packed = most_warps / t->warps;
+    t->packed = t->warps < PACKED_WARPS ? PACKED_WARPS / t->warps : 1;
 }
 
 /* Cuts a step; what does not fit into shared memory is made smaller. False when nothing helps. */
@@ -63,7 +70,8 @@ static bool cut(const mn_step *step, const mn_cuda_limits *limits, tiling *t)
     if (t->width == WIDEST)
         t->chunks = divide_up(step->mean.width, MN_TILE_WIDEST) +
                     divide_up(step->result.width, MN_TILE_WIDEST);
-    for (int warps = MOST_WARPS; warps >= 1; warps /= 2) {
+    bool narrow = t->width <= NARROW && t->element_size == 2;
+    for (int warps = narrow ? MOST_WARPS_NARROW : MOST_WARPS; warps >= 1; warps /= 2) {
         share_rows(t, step->rows, warps);
         for (t->stages = step->columns > t->column_tile ? 2 : 1; t->stages >= 1; t->stages--) {
             t->shared_memory = shared_bytes(t, has_result);

@@ -30,6 +30,7 @@ template <class E, int WIDTH> struct sizes {
     static constexpr bool wide = WIDTH > MN_TILE_WIDEST;
     static constexpr int out = wide ? MN_TILE_WIDEST : WIDTH; /* features of an output at a time */
     static constexpr int columns = MN_TILE_COLUMNS;
+    static constexpr int threads = WIDTH <= 64 && sizeof(E) == 2 ? 256 : 128; /* at most */
     static constexpr int pitch = WIDTH * (int)sizeof(E) + MN_TILE_ROW_PADDING;
     static constexpr int value_pitch = out * (int)sizeof(E) + MN_TILE_ROW_PADDING;
 };

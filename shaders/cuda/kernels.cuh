@@ -7,7 +7,7 @@
 /* The kernels of one form, NAME_f16_64 and so on: one for each element type and width. */
 
 #define MN_KERNEL(name, type, width, FORM)                                                         \
-    extern "C" __global__ void __launch_bounds__(256)                                              \
+    extern "C" __global__ void __launch_bounds__(sizes<type, width>::threads, 2)                   \
         name(const __grid_constant__ mn_stage_params p)                                            \
     {                                                                                              \
         attend<type, width, FORM>(p);                                                              \
