@@ -123,7 +123,8 @@ struct softmax_state {
 /* Turns a tile of raw products into 2^(score - largest), taking its columns into the state. */
 template <form FORM, int N>
 __device__ inline void softmax_tile(float (&s)[N][4], softmax_state &state, float (&shrink)[2],
-                                    const float *bias, float scale, int count, int lane)
+                                    const float *bias, const float (&row_bias)[2], float scale,
+                                    int count, int lane)
 {
     float tile[2] = {-infinity(), -infinity()};
 #pragma unroll
@@ -131,14 +132,17 @@ __device__ inline void softmax_tile(float (&s)[N][4], softmax_state &state, floa
         if (n / 2 < count) {
             const float *b = bias + n * 8 + lane % 4 * 2;
             float2 first = *reinterpret_cast<const float2 *>(b);
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                s[n][i] = s[n][i] * scale - (i % 2 ? first.y : first.x);
             if constexpr (FORM == LEFT_MEAN) {
+                /* log2 P in the order in which LEFT_STATS has it: exact where P is near 1. */
                 float2 second = *reinterpret_cast<const float2 *>(b + N * 8);
 #pragma unroll
                 for (int i = 0; i < 4; i++)
-                    s[n][i] -= i % 2 ? second.y : second.x;
+                    s[n][i] = s[n][i] * scale - row_bias[i / 2] - (i % 2 ? first.y : first.x) -
+                              (i % 2 ? second.y : second.x);
+            } else {
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+                    s[n][i] = s[n][i] * scale - (i % 2 ? first.y : first.x);
             }
             tile[0] = fmaxf(tile[0], fmaxf(s[n][0], s[n][1]));
             tile[1] = fmaxf(tile[1], fmaxf(s[n][2], s[n][3]));
@@ -288,6 +292,17 @@ template <class E, int WIDTH, form FORM> __device__ void attend(const mn_stage_p
                                                      row_there, lane, WARP);
     __syncthreads();
 
+    /* cL of the rows, where they are blocks; +inf for a block whose keys are all absent. */
+    const int x[2] = {row0 + lane / 4, row0 + lane / 4 + 8};
+    float row_bias[2] = {0.0f, 0.0f};
+    if constexpr (FORM == LEFT_MEAN) {
+        const mn_operand_params &o = p.operand[MN_OPERAND_BIAS];
+        const float *entropy = reinterpret_cast<const float *>(o.address) + at.batch * o.batch +
+                               at.head * o.head + at.group * o.group;
+        for (int r = 0; r < 2; r++)
+            row_bias[r] = x[r] < p.rows ? entropy[x[r] * o.index] * log2_e : infinity();
+    }
+
     softmax_state state;
     state.start();
     float mean[has_mean<FORM> ? size::out / 8 : 1][4];
@@ -322,8 +337,8 @@ template <class E, int WIDTH, form FORM> __device__ void attend(const mn_stage_p
         int count = (min(p.columns - tile * p.column_tile, p.column_tile) + 15) / 16;
         float s[N][4], shrink[2];
         scores<E, WIDTH, size::pitch>(s, own_queries, tile_keys, count, lane);
-        softmax_tile<FORM>(s, state, shrink, m.bias + stage * 2 * size::columns, p.scale, count,
-                           lane);
+        softmax_tile<FORM>(s, state, shrink, m.bias + stage * 2 * size::columns, row_bias, p.scale,
+                           count, lane);
         if (tile > 0 && __any_sync(~0u, shrink[0] != 1.0f || shrink[1] != 1.0f)) {
 #pragma unroll
             for (auto &n : mean)
@@ -353,19 +368,11 @@ template <class E, int WIDTH, form FORM> __device__ void attend(const mn_stage_p
        in the sums does not count either. */
     state.finish();
     const bool any = *m.any != 0;
-    const int x[2] = {row0 + lane / 4, row0 + lane / 4 + 8};
     float factor[2];
     bool empty[2];
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-        float entropy = 0.0f; /* cL of block x, of the rows of LEFT_MEAN */
-        if (FORM == LEFT_MEAN && x[r] < p.rows) {
-            const mn_operand_params &o = p.operand[MN_OPERAND_BIAS];
-            entropy =
-                reinterpret_cast<const float *>(o.address)[at.batch * o.batch + at.head * o.head +
-                                                           at.group * o.group + x[r] * o.index];
-        }
-        empty[r] = !any || state.sum[r] == 0.0f || entropy == infinity();
+        empty[r] = !any || state.sum[r] == 0.0f || row_bias[r] == infinity();
         factor[r] = empty[r] ? 0.0f : 1.0f / state.sum[r];
         if (lane % 4 != 0 || x[r] >= p.rows || (size::wide && chunk > 0))
             continue;
@@ -380,9 +387,7 @@ template <class E, int WIDTH, form FORM> __device__ void attend(const mn_stage_p
             float *weight = reinterpret_cast<float *>(o.address) + at.batch * o.batch +
                             at.head * o.head + at.group * o.group + x[r] * o.index;
             if (FORM == LEFT_MEAN && o.width > 0)
-                *weight = empty[r]
-                              ? 0.0f
-                              : exp2f(state.largest[r] + log2f(state.sum[r]) - entropy * log2_e);
+                *weight = empty[r] ? 0.0f : exp2f(state.largest[r]) * state.sum[r];
             if (FORM != LEFT_MEAN)
                 *weight = empty[r] ? infinity()
                                    : ln_2 * (state.entropy[r] * factor[r] - log2f(state.sum[r]));
