@@ -2,6 +2,7 @@
 #ifndef MN_CUDA_FUSED_CUH
 #define MN_CUDA_FUSED_CUH
 
+#include "shaders/cuda/softmax.cuh"
 #include "shaders/cuda/tile_mma.cuh"
 
 /*
@@ -68,7 +69,6 @@ __device__ inline uint32_t row_address(const group_rows &rows, const group_prese
 template <int TILES> struct group_scores {
     float s[TILES][2 * TILES][4];
     float factor[TILES][2]; /* 1 / sum of each row, 0 for a row without columns */
-    bool empty[TILES][2];
 };
 
 /* Raw products of rows and columns. */
@@ -110,32 +110,6 @@ __device__ inline void multiply(group_scores<TILES> &g, const group_rows &rows,
     }
 }
 
-__device__ inline float quad_largest(float x)
-{
-    x = fmaxf(x, __shfl_xor_sync(~0u, x, 1));
-    return fmaxf(x, __shfl_xor_sync(~0u, x, 2));
-}
-
-__device__ inline float quad_sum(float x)
-{
-    x += __shfl_xor_sync(~0u, x, 1);
-    return x + __shfl_xor_sync(~0u, x, 2);
-}
-
-__device__ inline float column_largest(float x)
-{
-    x = fmaxf(x, __shfl_xor_sync(~0u, x, 4));
-    x = fmaxf(x, __shfl_xor_sync(~0u, x, 8));
-    return fmaxf(x, __shfl_xor_sync(~0u, x, 16));
-}
-
-__device__ inline float column_sum(float x)
-{
-    x += __shfl_xor_sync(~0u, x, 4);
-    x += __shfl_xor_sync(~0u, x, 8);
-    return x + __shfl_xor_sync(~0u, x, 16);
-}
-
 /* Scores to 2^(score - largest of the row). Writes cL of each row where `entropy` is given. */
 template <int TILES>
 __device__ inline void row_softmax(group_scores<TILES> &g, float *entropy, int rows, int lane)
@@ -148,7 +122,7 @@ __device__ inline void row_softmax(group_scores<TILES> &g, float *entropy, int r
 #pragma unroll
             for (int n = 0; n < 2 * TILES; n++)
                 largest = fmaxf(largest, fmaxf(g.s[r][n][2 * half], g.s[r][n][2 * half + 1]));
-            largest = quad_largest(largest);
+            largest = row_largest(largest);
             float base = largest == -infinity() ? 0.0f : largest;
 #pragma unroll
             for (int n = 0; n < 2 * TILES; n++)
@@ -157,18 +131,17 @@ __device__ inline void row_softmax(group_scores<TILES> &g, float *entropy, int r
                     float y = g.s[r][n][i] - base;
                     g.s[r][n][i] = exp2_fast(y);
                     sum += g.s[r][n][i];
-                    weighted = fmaf(g.s[r][n][i], fmaxf(y, -1000.0f), weighted);
+                    if (entropy != nullptr)
+                        weighted = add_entropy(g.s[r][n][i], y, weighted);
                 }
-            sum = quad_sum(sum);
-            g.empty[r][half] = sum == 0.0f;
+            sum = row_sum(sum);
             g.factor[r][half] = sum == 0.0f ? 0.0f : 1.0f / sum;
             int row = r * 16 + half * 8 + lane / 4;
             if (entropy == nullptr)
                 continue;
-            weighted = quad_sum(weighted);
+            weighted = row_sum(weighted);
             if (lane % 4 == 0 && row < rows)
-                entropy[row] =
-                    sum == 0.0f ? infinity() : ln_2 * (weighted * g.factor[r][half] - log2f(sum));
+                entropy[row] = entropy_of(weighted, sum);
         }
 }
 
@@ -218,9 +191,8 @@ __device__ inline void weigh(const group_scores<TILES> &g, const group_rows &val
                 for (int n = 0; n < 2; n++) {
                     float x = sums[r][n][2 * half], y = sums[r][n][2 * half + 1];
                     float factor = g.factor[r][half];
-                    bool empty = g.empty[r][half]; /* 0 * NaN is NaN */
-                    *reinterpret_cast<uint32_t *>(to + n * 16) =
-                        element<E>::pack(empty ? 0.0f : x * factor, empty ? 0.0f : y * factor);
+                    *reinterpret_cast<uint32_t *>(to + n * 16) = element<E>::pack(
+                        factor == 0.0f ? 0.0f : x * factor, factor == 0.0f ? 0.0f : y * factor);
                 }
             }
     }
@@ -343,45 +315,64 @@ __device__ inline void left_out(const mn_stage_params &p, const fused_memory &m,
 #pragma unroll
     for (int r = 0; r < TILES; r++)
         for (int half = 0; half < 2; half++)
-            g.empty[r][half] |= !any;
+            g.factor[r][half] = any ? g.factor[r][half] : 0.0f;
     weigh<E, WIDTH>(g, of_position(m.v, position), all, of_position(m.v, position), blocks, m.zero,
                     lane);
 }
 
-/* Which (block, position) row number `row` of the head is. */
-struct head_place {
-    int block, position;
-};
+/*
+ * Walks over the vectors of all rows of a head, as the threads of the work-group share them: in
+ * steps of `step` rows, block and position carried along.
+ */
+template <class E, int WIDTH> struct head_walk {
+    using share = row_sharing<WIDTH *(int)sizeof(E)>;
+    int byte, row, block, position; /* row = block * size + position */
+    int step, size;
 
-__device__ inline head_place row_place(const mn_stage_params &p, int row)
-{
-    int block = (int)((uint32_t)row / (uint32_t)p.columns);
-    return {block, row - block * p.columns};
-}
+    __device__ head_walk(int block_size)
+        : byte(threadIdx.x % share::lanes * VECTOR), row(threadIdx.x / share::lanes), block(0),
+          position(row), step(blockDim.x / share::lanes), size(block_size)
+    {
+        carry();
+    }
+
+    __device__ void carry()
+    {
+        for (; position >= size; position -= size)
+            block++;
+    }
+
+    __device__ void next()
+    {
+        row += step;
+        position += step;
+        carry();
+    }
+};
 
 /* Starts to load a tensor. Rows of queries outside the sequence and all absent keys become 0. */
 template <class E, int WIDTH>
 __device__ inline void load_head(const mn_stage_params &p, int number, const task_place &at,
                                  const head_rows &target, const fused_memory &m, bool masked)
 {
-    constexpr int vectors = WIDTH * (int)sizeof(E) / VECTOR;
     const mn_operand_params &o = p.operand[number];
     const rows_view<E> view = view_of<E>(o, at);
-    for (int i = threadIdx.x; i < p.groups * p.columns * vectors; i += blockDim.x) {
-        int row = i / vectors, byte = i % vectors * VECTOR;
-        head_place place = row_place(p, row);
-        int64_t token = (int64_t)row - p.first;
-        bool there = masked ? m.present[row] != 0 : token >= 0 && token < p.tokens;
-        int valid = there ? max(0, min(view.bytes() - byte, (int)VECTOR)) : 0;
-        const char *source = view.base;
-        if (valid > 0)
-            source = view.row(place.position) + place.block * o.group * (int64_t)sizeof(E) + byte;
-        char *to = target.row(place.block, place.position) + byte;
-        if (o.vectors)
-            copy_vector(to, source, valid);
-        else
-            copy_elements<E>(to, source, valid);
-    }
+    const int begin = (int)p.first, end = (int)(p.first + p.tokens);
+    head_walk<E, WIDTH> walk(p.columns);
+    if (walk.byte < WIDTH * (int)sizeof(E))
+        for (; walk.row < p.groups * p.columns; walk.next()) {
+            bool there = masked ? m.present[walk.row] != 0 : walk.row >= begin && walk.row < end;
+            int valid = there ? max(0, min(view.bytes() - walk.byte, (int)VECTOR)) : 0;
+            const char *source = view.base;
+            if (valid > 0)
+                source += (walk.block * o.group + walk.position * o.index) * (int64_t)sizeof(E) +
+                          walk.byte;
+            char *to = target.row(walk.block, walk.position) + walk.byte;
+            if (o.vectors)
+                copy_vector(to, source, valid);
+            else
+                copy_elements<E>(to, source, valid);
+        }
     copies_commit();
 }
 
@@ -389,24 +380,17 @@ template <class E, int WIDTH>
 __device__ inline void store_head(const mn_stage_params &p, const task_place &at,
                                   const head_rows &from)
 {
-    constexpr int vectors = WIDTH * (int)sizeof(E) / VECTOR;
     const mn_operand_params &o = p.operand[MN_OPERAND_RESULT];
     const rows_view<E> view = view_of<E>(o, at);
-    for (int i = threadIdx.x; i < (int)p.tokens * vectors; i += blockDim.x) {
-        int row = i / vectors + (int)p.first, byte = i % vectors * VECTOR;
-        head_place place = row_place(p, row);
-        if (byte >= view.bytes())
-            continue;
-        const char *source = from.row(place.block, place.position) + byte;
-        char *to = view.row(place.position) + place.block * o.group * (int64_t)sizeof(E) + byte;
-        if (o.vectors) {
-            *reinterpret_cast<uint4 *>(to) = *reinterpret_cast<const uint4 *>(source);
-            continue;
-        }
-        int count = min(view.bytes() - byte, (int)VECTOR) / (int)sizeof(E);
-        for (int e = 0; e < count; e++)
-            reinterpret_cast<E *>(to)[e] = reinterpret_cast<const E *>(source)[e];
-    }
+    const int begin = (int)p.first, end = (int)(p.first + p.tokens);
+    head_walk<E, WIDTH> walk(p.columns);
+    for (; walk.row < end; walk.next())
+        if (walk.row >= begin && walk.byte < view.bytes())
+            store_vector<E>(
+                view.base + (walk.block * o.group + walk.position * o.index) * (int64_t)sizeof(E) +
+                    walk.byte,
+                from.row(walk.block, walk.position) + walk.byte, o.vectors,
+                view.bytes() - walk.byte);
 }
 
 template <class E, int WIDTH> __device__ inline fused_memory divide_head(const mn_stage_params &p)
@@ -427,6 +411,22 @@ template <class E, int WIDTH> __device__ inline fused_memory divide_head(const m
     return m;
 }
 
+__device__ inline void note_present(const mn_stage_params &p, const task_place &at,
+                                    uint8_t *present)
+{
+    const mn_operand_params &mask = p.operand[MN_OPERAND_MASK];
+    const uint8_t *bytes = reinterpret_cast<const uint8_t *>(mask.address) + at.batch * mask.batch;
+    const int begin = (int)p.first, end = (int)(p.first + p.tokens);
+    for (int row = threadIdx.x; row < p.groups * p.columns; row += blockDim.x) {
+        bool there = row >= begin && row < end;
+        if (there && mask.width > 0) {
+            int block = row / p.columns;
+            there = bytes[block * mask.group + (row - block * p.columns) * mask.index] != 0;
+        }
+        present[row] = there;
+    }
+}
+
 template <class E, int WIDTH, int TILES> __device__ void fused(const mn_stage_params &p)
 {
     const int64_t task = work_group();
@@ -437,15 +437,7 @@ template <class E, int WIDTH, int TILES> __device__ void fused(const mn_stage_pa
     at.batch = divide(task, p.heads, &at.head);
     const fused_memory m = divide_head<E, WIDTH>(p);
 
-    const mn_operand_params &mask = p.operand[MN_OPERAND_MASK];
-    const uint8_t *bytes = reinterpret_cast<const uint8_t *>(mask.address) + at.batch * mask.batch;
-    for (int row = threadIdx.x; row < p.groups * p.columns; row += blockDim.x) {
-        int64_t token = (int64_t)row - p.first;
-        head_place place = row_place(p, row);
-        m.present[row] =
-            token >= 0 && token < p.tokens &&
-            (mask.width == 0 || bytes[place.block * mask.group + place.position * mask.index] != 0);
-    }
+    note_present(p, at, m.present);
     for (int i = threadIdx.x; i < mn_tile_pitch(WIDTH, sizeof(E)) / 4; i += blockDim.x)
         reinterpret_cast<uint32_t *>(m.zero)[i] = 0;
     __syncthreads();

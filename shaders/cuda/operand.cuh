@@ -69,31 +69,52 @@ __device__ inline rows_view<E> view_of(const mn_operand_params &o, const task_pl
     return view;
 }
 
-/* Which tokens of a group are there. */
+/* Which indices of a group are there: begin <= x < end, and not masked. */
 struct presence {
-    const mn_stage_params &p;
-    int64_t token0;
-    const uint8_t *mask;
+    int begin, end;
+    const uint8_t *mask; /* NULL without one */
+    int64_t mask_step;
 
-    __device__ bool is_token(int x) const
-    {
-        int64_t token = token0 + x * p.token_index;
-        return token >= 0 && token < p.tokens;
-    }
-
-    /* A token of the sequence that is not masked. */
     __device__ bool operator()(int x) const
     {
-        const mn_operand_params &o = p.operand[MN_OPERAND_MASK];
-        return is_token(x) && (o.width == 0 || mask[x * o.index] != 0);
+        return x >= begin && x < end && (mask == nullptr || mask[x * mask_step] != 0);
     }
 };
 
-__device__ inline presence presence_of(const mn_stage_params &p, const task_place &at)
+/* The first `count` indices. */
+__device__ inline presence all_of(int count)
+{
+    return {0, count, nullptr, 0};
+}
+
+/* Those of `count` indices that are tokens of the sequence: there is less than a block of padding,
+   so of one position (token_index > 1) only the first or the last block can lack it. */
+__device__ inline presence tokens_of(const mn_stage_params &p, const task_place &at, int count)
+{
+    int64_t token0 = at.group * p.token_group - p.first;
+    int64_t after = p.tokens - token0; /* tokens from index 0 of the group on */
+    presence there = all_of(count);
+    if (p.token_index == 1) {
+        there.begin = (int)max(-token0, (int64_t)0);
+        there.end = (int)min(after, (int64_t)count);
+    } else {
+        there.begin = token0 < 0;
+        there.end = (count - 1) * p.token_index < after ? count : count - 1;
+    }
+    return there;
+}
+
+/* The same without masked ones. */
+__device__ inline presence present_of(const mn_stage_params &p, const task_place &at, int count)
 {
     const mn_operand_params &o = p.operand[MN_OPERAND_MASK];
-    return {p, at.group * p.token_group - p.first,
-            reinterpret_cast<const uint8_t *>(o.address) + at.batch * o.batch + at.group * o.group};
+    presence there = tokens_of(p, at, count);
+    if (o.width > 0) {
+        there.mask =
+            reinterpret_cast<const uint8_t *>(o.address) + at.batch * o.batch + at.group * o.group;
+        there.mask_step = o.index;
+    }
+    return there;
 }
 
 __device__ inline uint32_t shared_address(const void *pointer)
@@ -131,46 +152,80 @@ template <class E> __device__ inline void copy_elements(char *target, const char
     *reinterpret_cast<uint4 *>(target) = *reinterpret_cast<const uint4 *>(part);
 }
 
+/* How threads share rows of WIDTH bytes: `lanes` of them a row, each with `each` vectors of it. */
+template <int WIDTH> struct row_sharing {
+    static constexpr int vectors = WIDTH / VECTOR;
+    static constexpr int lanes = vectors <= 4 ? 4 : vectors <= 8 ? 8 : vectors <= 16 ? 16 : WARP;
+    static constexpr int each = (vectors + lanes - 1) / lanes;
+};
+
 /*
  * Starts to load rows x0 ... x0 + count - 1 into rows of PITCH bytes in shared memory, WIDTH bytes
- * each; what lies behind a row's end, and rows that `there` denies, become 0. Masked rows must:
- * weight 0 times NaN is NaN. `thread` of `threads` take part.
+ * each; what lies behind a row's end, and rows that are not there, become 0. Masked rows must:
+ * weight 0 times NaN is NaN. `thread` of `threads`, a multiple of 32, take part.
  */
-template <class E, int WIDTH, int PITCH, class There>
+template <class E, int WIDTH, int PITCH>
 __device__ inline void load_rows(char *target, const rows_view<E> &view, int x0, int count,
-                                 const There &there, int thread, int threads)
+                                 const presence &there, int thread, int threads)
 {
-    constexpr int vectors = WIDTH / VECTOR;
-    for (int i = thread; i < count * vectors; i += threads) {
-        int row = i / vectors, at = i % vectors * VECTOR;
-        int valid = there(x0 + row) ? max(0, min(view.bytes() - at, (int)VECTOR)) : 0;
-        const char *source = valid > 0 ? view.row(x0 + row) + at : view.base;
-        if (view.operand.vectors)
-            copy_vector(target + row * PITCH + at, source, valid);
-        else
-            copy_elements<E>(target + row * PITCH + at, source, valid);
+    using share = row_sharing<WIDTH>;
+    const int first = thread % share::lanes * VECTOR, step = threads / share::lanes;
+    const int64_t stride = view.operand.index * (int64_t)sizeof(E);
+    const int bytes = view.bytes();
+    int row = thread / share::lanes;
+    const char *source = view.base + (x0 + row) * stride + first;
+    char *to = target + row * PITCH + first;
+    for (; row < count; row += step, source += step * stride, to += step * PITCH) {
+        const bool is_there = there(x0 + row);
+#pragma unroll
+        for (int i = 0; i < share::each; i++) {
+            constexpr int apart = share::lanes * VECTOR;
+            if (share::vectors % share::lanes != 0 && first + i * apart >= WIDTH)
+                break;
+            int valid = is_there ? max(0, min(bytes - first - i * apart, (int)VECTOR)) : 0;
+            const char *from = valid > 0 ? source + i * apart : view.base;
+            if (view.operand.vectors)
+                copy_vector(to + i * apart, from, valid);
+            else
+                copy_elements<E>(to + i * apart, from, valid);
+        }
     }
 }
 
-/* The way back: a warp stores rows x0 ... x0 + count - 1, those that `there` accepts. */
-template <class E, int WIDTH, int PITCH, class There>
-__device__ inline void store_rows(const char *source, const rows_view<E> &view, int x0, int count,
-                                  const There &there, int lane)
+/* Stores 16 bytes, or as many of them as `valid` says. */
+template <class E>
+__device__ inline void store_vector(char *to, const char *from, bool whole, int valid)
 {
-    constexpr int vectors = WIDTH / VECTOR;
-    for (int i = lane; i < count * vectors; i += WARP) {
-        int row = i / vectors, at = i % vectors * VECTOR;
-        if (at >= view.bytes() || !there(x0 + row))
-            continue;
-        const char *from = source + row * PITCH + at;
-        char *to = view.row(x0 + row) + at;
-        if (view.operand.vectors) {
-            *reinterpret_cast<uint4 *>(to) = *reinterpret_cast<const uint4 *>(from);
-            continue;
+    if (whole) {
+        *reinterpret_cast<uint4 *>(to) = *reinterpret_cast<const uint4 *>(from);
+        return;
+    }
+    for (int e = 0; e < min(valid, (int)VECTOR) / (int)sizeof(E); e++)
+        reinterpret_cast<E *>(to)[e] = reinterpret_cast<const E *>(from)[e];
+}
+
+/* The way back: a warp stores rows x0 ... x0 + count - 1, those that are there. */
+template <class E, int WIDTH, int PITCH>
+__device__ inline void store_rows(const char *source, const rows_view<E> &view, int x0, int count,
+                                  const presence &there, int lane)
+{
+    using share = row_sharing<WIDTH>;
+    const int first = lane % share::lanes * VECTOR, step = WARP / share::lanes;
+    const int64_t stride = view.operand.index * (int64_t)sizeof(E);
+    const int bytes = view.bytes();
+    int row = lane / share::lanes;
+    const char *from = source + row * PITCH + first;
+    char *to = view.base + (x0 + row) * stride + first;
+#pragma unroll 4
+    for (; row < count; row += step, from += step * PITCH, to += step * stride) {
+        const bool is_there = there(x0 + row);
+#pragma unroll
+        for (int i = 0; i < share::each; i++) {
+            constexpr int apart = share::lanes * VECTOR;
+            if (is_there && first + i * apart < min(bytes, WIDTH))
+                store_vector<E>(to + i * apart, from + i * apart, view.operand.vectors,
+                                bytes - first - i * apart);
         }
-        int count_elements = min(view.bytes() - at, (int)VECTOR) / (int)sizeof(E);
-        for (int e = 0; e < count_elements; e++)
-            reinterpret_cast<E *>(to)[e] = reinterpret_cast<const E *>(from)[e];
     }
 }
 

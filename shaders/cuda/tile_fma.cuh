@@ -20,7 +20,7 @@ __device__ inline float multiply_add(float4 a, float4 b, float sum)
     return fmaf(a.w, b.w, sum);
 }
 
-template <class E, int WIDTH, int PITCH, int N>
+template <int WIDTH, int PITCH, int N>
 __device__ inline void tile_scores_fma(float (&s)[N][4], const char *queries, const char *keys,
                                        int count, int lane)
 {
@@ -48,7 +48,7 @@ __device__ inline void tile_scores_fma(float (&s)[N][4], const char *queries, co
 }
 
 /* Every thread needs all probabilities of its two rows: they pass through shared memory. */
-template <class E, int WIDTH, int PITCH, int N>
+template <int WIDTH, int PITCH, int N>
 __device__ inline void tile_accumulate_fma(float (&sums)[WIDTH / 8][4], const float (&p)[N][4],
                                            char *probabilities, const char *values, int count,
                                            int lane)
@@ -83,8 +83,7 @@ __device__ inline void tile_accumulate_fma(float (&sums)[WIDTH / 8][4], const fl
 }
 
 template <int WIDTH, int PITCH>
-__device__ inline void tile_write_fma(char *target, const float (&sums)[WIDTH / 8][4],
-                                      const float (&factor)[2], int lane)
+__device__ inline void tile_write_fma(char *target, const float (&sums)[WIDTH / 8][4], int lane)
 {
     char *row = target + lane / 4 * PITCH + lane % 4 * 8;
 #pragma unroll
@@ -92,7 +91,7 @@ __device__ inline void tile_write_fma(char *target, const float (&sums)[WIDTH / 
 #pragma unroll
         for (int half = 0; half < 2; half++)
             *reinterpret_cast<float2 *>(row + half * 8 * PITCH + n * 32) =
-                make_float2(sums[n][2 * half] * factor[half], sums[n][2 * half + 1] * factor[half]);
+                make_float2(sums[n][2 * half], sums[n][2 * half + 1]);
 }
 
 #endif

@@ -31,8 +31,8 @@ __device__ inline void load_matrices_transposed(uint32_t (&x)[4], uint32_t addre
 
 /* s = queries . keys for 16 rows and the first 16 * count of the columns. */
 template <class E, int WIDTH, int PITCH, int N>
-__device__ inline void tile_scores(float (&s)[N][4], const char *queries, const char *keys,
-                                   int count, int lane)
+__device__ inline void tile_scores_mma(float (&s)[N][4], const char *queries, const char *keys,
+                                       int count, int lane)
 {
     /* Matrices of `a`: rows 0-7 and 8-15, then the same 8 features on. Of `b`: keys 0-7 and the
        same 8 features on, then keys 8-15. */
@@ -62,10 +62,9 @@ __device__ inline void tile_scores(float (&s)[N][4], const char *queries, const 
 
 /* sums += p . values, p being 16 rows and the first 16 * count columns. */
 template <class E, int WIDTH, int PITCH, int N>
-__device__ inline void tile_accumulate(float (&sums)[WIDTH / 8][4], const float (&p)[N][4],
-                                       char *probabilities, const char *values, int count, int lane)
+__device__ inline void tile_accumulate_mma(float (&sums)[WIDTH / 8][4], const float (&p)[N][4],
+                                           const char *values, int count, int lane)
 {
-    (void)probabilities;
     uint32_t address = shared_address(values) + lane % 16 * PITCH + lane / 16 * VECTOR;
 #pragma unroll
     for (int n = 0; n < N / 2; n++) {
@@ -85,18 +84,17 @@ __device__ inline void tile_accumulate(float (&sums)[WIDTH / 8][4], const float 
     }
 }
 
-/* Writes a warp's 16 rows of sums, each times its factor, as elements to shared memory. */
+/* Writes a warp's 16 rows of sums as elements to shared memory. */
 template <class E, int WIDTH, int PITCH>
-__device__ inline void tile_write(char *target, const float (&sums)[WIDTH / 8][4],
-                                  const float (&factor)[2], int lane)
+__device__ inline void tile_write_mma(char *target, const float (&sums)[WIDTH / 8][4], int lane)
 {
     char *row = target + lane / 4 * PITCH + lane % 4 * 4;
 #pragma unroll
     for (int n = 0; n < WIDTH / 8; n++)
 #pragma unroll
         for (int half = 0; half < 2; half++)
-            *reinterpret_cast<uint32_t *>(row + half * 8 * PITCH + n * 16) = element<E>::pack(
-                sums[n][2 * half] * factor[half], sums[n][2 * half + 1] * factor[half]);
+            *reinterpret_cast<uint32_t *>(row + half * 8 * PITCH + n * 16) =
+                element<E>::pack(sums[n][2 * half], sums[n][2 * half + 1]);
 }
 
 #endif
