@@ -40,8 +40,10 @@ static __device__ bool is_left(const mn_stage_params &p)
 }
 
 /* Score (row, column) as core/step.h defines it; -inf for an absent column, none of whose bytes are
-   used then. The second launch of LEFT gets the same bits as the first. */
-static __device__ float score(const mn_stage_params &p, const Place &at, mn_i64 row, mn_i64 column)
+   used then. The second launch of LEFT gets the same bits as the first. Not inlined: the code is
+   compiled for many architectures, and short that way. */
+static __device__ __noinline__ float score(const mn_stage_params &p, const Place &at, mn_i64 row,
+                                           mn_i64 column)
 {
     const mn_operand_params &q = p.operand[MN_OPERAND_QUERIES], &k = p.operand[MN_OPERAND_KEYS],
                             &b = p.operand[MN_OPERAND_BIAS];
@@ -55,7 +57,7 @@ static __device__ float score(const mn_stage_params &p, const Place &at, mn_i64 
     mn_i64 q_row = mn_row_offset(q, at.batch, at.head, at.group, row);
     mn_i64 k_row = mn_row_offset(k, at.batch, at.head, at.group, column);
     float dot = 0.0f;
-#pragma unroll 1 /* small code: it is compiled for many architectures */
+#pragma unroll 1
     for (mn_i64 f = 0; f < p.depth; f++)
         dot = fmaf(mn_load_element(q, q_row + f * q.feature),
                    mn_load_element(k, k_row + f * k.feature), dot);
