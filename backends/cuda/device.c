@@ -8,6 +8,19 @@
 
 enum { LEAST_CAPABILITY = 75 }; /* the oldest that the compiled code runs on */
 
+/* For calls that only look at a device: it is the host's memory alone whose end fails an instance,
+   so a driver that says it is out of memory has simply failed. */
+static monarch_status look(const mn_cuda_driver *driver, CUresult result, const char *call,
+                           monarch_error *error)
+{
+    monarch_status status = mn_cuda_check(driver, result, call, error);
+    if (status != MONARCH_ERROR_OUT_OF_MEMORY)
+        return status;
+    if (error)
+        error->status = MONARCH_ERROR_NATIVE;
+    return MONARCH_ERROR_NATIVE;
+}
+
 /* Attributes of a device, read one after the other until one fails. */
 typedef struct reader {
     const mn_cuda_driver *driver;
@@ -20,9 +33,8 @@ static int32_t read_attribute(reader *r, CUdevice_attribute attribute)
 {
     int value = 0;
     if (r->status == MONARCH_OK)
-        r->status =
-            mn_cuda_check(r->driver, r->driver->device_get_attribute(&value, attribute, r->handle),
-                          "cuDeviceGetAttribute", r->error);
+        r->status = look(r->driver, r->driver->device_get_attribute(&value, attribute, r->handle),
+                         "cuDeviceGetAttribute", r->error);
     return value;
 }
 
@@ -47,11 +59,10 @@ static monarch_status read_info(mn_cuda_device *device, uint32_t index, monarch_
     size_t memory = 0;
     read_limits(&r, &device->limits);
     MN_TRY(r.status);
-    MN_TRY(mn_cuda_check(
-        driver, driver->device_get_name(info->name, (int)sizeof info->name, device->handle),
-        "cuDeviceGetName", error));
-    MN_TRY(mn_cuda_check(driver, driver->device_total_mem(&memory, device->handle),
-                         "cuDeviceTotalMem", error));
+    MN_TRY(look(driver, driver->device_get_name(info->name, (int)sizeof info->name, device->handle),
+                "cuDeviceGetName", error));
+    MN_TRY(
+        look(driver, driver->device_total_mem(&memory, device->handle), "cuDeviceTotalMem", error));
     const mn_cuda_limits *limits = &device->limits;
     if (limits->capability < LEAST_CAPABILITY)
         return mn_fail(error, MONARCH_ERROR_UNSUPPORTED,
@@ -107,7 +118,7 @@ monarch_status mn_cuda_device_open(monarch_instance *instance, void *state, uint
 {
     const mn_cuda_driver *driver = state;
     CUdevice handle = 0;
-    MN_TRY(mn_cuda_check(driver, driver->device_get(&handle, (int)index), "cuDeviceGet", error));
+    MN_TRY(look(driver, driver->device_get(&handle, (int)index), "cuDeviceGet", error));
     return make_device(instance, driver, handle, index, NULL, device, error);
 }
 
@@ -116,11 +127,11 @@ static monarch_status find_index(const mn_cuda_driver *driver, CUdevice handle, 
                                  monarch_error *error)
 {
     int count = 0;
-    MN_TRY(mn_cuda_check(driver, driver->device_get_count(&count), "cuDeviceGetCount", error));
+    MN_TRY(look(driver, driver->device_get_count(&count), "cuDeviceGetCount", error));
     *index = 0;
     for (int i = 0; i < count; i++) {
         CUdevice other;
-        MN_TRY(mn_cuda_check(driver, driver->device_get(&other, i), "cuDeviceGet", error));
+        MN_TRY(look(driver, driver->device_get(&other, i), "cuDeviceGet", error));
         if (other == handle)
             *index = (uint32_t)i;
     }
