@@ -2,6 +2,7 @@
 #include "fake_driver.h"
 
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,12 @@ struct CUfunc_st {
     char name[48];
 };
 
+/* Heads every object, so that what is left over can be found. */
+typedef struct block {
+    struct block *next;
+    max_align_t object[];
+} block;
+
 typedef struct memory {
     struct memory *next;
     void *bytes;
@@ -32,6 +39,7 @@ fake_cuda fake_state = {.devices = FAKE_DEVICES, .capability = 90};
 static bool initialised;
 static struct CUctx_st primary[FAKE_DEVICES];
 static struct CUstream_st legacy;
+static block *blocks;
 static memory *memories;
 static struct CUfunc_st *functions;
 static _Thread_local CUcontext stack[STACK];
@@ -48,8 +56,23 @@ void fake_cuda_clear(void)
     memset(fake_state.names, 0, sizeof fake_state.names);
 }
 
+/* What could not be freed, because that call was made to fail, ends here. */
+static void free_all(void)
+{
+    for (memory *m = memories; m; m = m->next)
+        free(m->bytes);
+    while (blocks) {
+        block *next = blocks->next;
+        free(blocks);
+        blocks = next;
+    }
+    memories = NULL;
+    functions = NULL;
+}
+
 void fake_cuda_reset(void)
 {
+    free_all();
     memset(&fake_state, 0, sizeof fake_state);
     memset(primary, 0, sizeof primary);
     memset(&legacy, 0, sizeof legacy);
@@ -70,7 +93,7 @@ CUcontext fake_cuda_context(int device)
 void fake_cuda_context_end(CUcontext context)
 {
     fake_state.live.contexts--;
-    free(context);
+    fake_free(context);
 }
 
 int fake_cuda_depth(void)
@@ -85,10 +108,24 @@ int fake_cuda_captured(CUstream stream)
 
 void *fake_make(size_t size)
 {
-    void *object = calloc(1, size);
-    if (!object)
+    block *b = calloc(1, sizeof *b + size);
+    if (!b)
         abort();
-    return object;
+    b->next = blocks;
+    blocks = b;
+    return b->object;
+}
+
+void fake_free(void *object)
+{
+    block **at = &blocks;
+    while (*at && (void *)(*at)->object != object)
+        at = &(*at)->next;
+    if (!*at)
+        abort(); /* not an object, or no longer one */
+    block *b = *at;
+    *at = b->next;
+    free(b);
 }
 
 CUcontext fake_current(void)
@@ -332,9 +369,9 @@ CUresult cuModuleUnload(CUmodule module)
             continue;
         }
         *at = function->next;
-        free(function);
+        fake_free(function);
     }
-    free(module);
+    fake_free(module);
     fake_state.live.modules--;
     return fake_leave(CUDA_SUCCESS);
 }
@@ -416,7 +453,8 @@ CUresult cuMemAlloc(CUdeviceptr *pointer, size_t size)
         result = CUDA_ERROR_OUT_OF_MEMORY;
     memory *m = result == CUDA_SUCCESS ? fake_make(sizeof *m) : NULL;
     if (!m || posix_memalign(&m->bytes, 512, size) != 0) {
-        free(m);
+        if (m)
+            fake_free(m);
         return fake_leave(result == CUDA_SUCCESS ? CUDA_ERROR_OUT_OF_MEMORY : result);
     }
     m->context = fake_current();
@@ -440,7 +478,7 @@ CUresult cuMemFree(CUdeviceptr pointer)
     memory *m = *at;
     *at = m->next;
     free(m->bytes);
-    free(m);
+    fake_free(m);
     fake_state.live.memories--;
     return fake_leave(CUDA_SUCCESS);
 }

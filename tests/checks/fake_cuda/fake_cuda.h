@@ -57,7 +57,7 @@ typedef struct fake_cuda {
 /* The driver's state. Not to be touched while another thread is in a call. */
 fake_cuda *fake_cuda_state(void);
 
-/* As after loading: no context, no count; asserts nothing about what is alive. */
+/* As after loading: no object, no count. */
 void fake_cuda_reset(void);
 
 /* Forgets the calls counted so far. */

@@ -19,8 +19,9 @@ struct CUstream_st {
 
 extern fake_cuda fake_state;
 
-/* Zeroed memory, or the end of the program. */
+/* An object: zeroed memory, or the end of the program. The next reset frees what is left. */
 void *fake_make(size_t size);
+void fake_free(void *object);
 
 /* The calling thread's current context, or NULL. */
 CUcontext fake_current(void);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fake_driver.h"
 
-#include <stdlib.h>
-
 /* Streams, events and graphs of the stand-in. */
 
 #undef cuEventElapsedTime /* newer headers rename it; the library asks for the plain name */
@@ -39,7 +37,7 @@ CUresult cuStreamDestroy(CUstream stream)
     CUresult result = fake_enter_stream("cuStreamDestroy", &stream);
     if (result != CUDA_SUCCESS)
         return fake_leave(result);
-    free(stream);
+    fake_free(stream);
     fake_state.live.streams--;
     return fake_leave(CUDA_SUCCESS);
 }
@@ -126,7 +124,7 @@ CUresult cuGraphDestroy(CUgraph graph)
     CUresult result = fake_enter_context("cuGraphDestroy");
     if (result != CUDA_SUCCESS)
         return fake_leave(result);
-    free(graph);
+    fake_free(graph);
     fake_state.live.graphs--;
     return fake_leave(CUDA_SUCCESS);
 }
@@ -136,7 +134,7 @@ CUresult cuGraphExecDestroy(CUgraphExec executable)
     CUresult result = fake_enter_context("cuGraphExecDestroy");
     if (result != CUDA_SUCCESS)
         return fake_leave(result);
-    free(executable);
+    fake_free(executable);
     fake_state.live.executables--;
     return fake_leave(CUDA_SUCCESS);
 }
@@ -160,7 +158,7 @@ CUresult cuEventDestroy(CUevent event)
         result = fake_misuse("cuEventDestroy", "another context", CUDA_ERROR_INVALID_HANDLE);
     if (result != CUDA_SUCCESS)
         return fake_leave(result);
-    free(event);
+    fake_free(event);
     fake_state.live.events--;
     return fake_leave(CUDA_SUCCESS);
 }
