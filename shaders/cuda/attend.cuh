@@ -236,11 +236,13 @@ template <class E, int WIDTH, form FORM> struct attention {
     /* Rows leave by way of shared memory, so that they are stored whole. */
     __device__ void store(int number, outputs &sums, const float (&factor)[2])
     {
+        if (*any == 0) /* 0 * NaN is NaN */
 #pragma unroll
-        for (int n = 0; n < size::out / 8; n++)
+            for (int n = 0; n < size::out / 8; n++)
 #pragma unroll
-            for (int i = 0; i < 4; i++) /* a factor of 0 is for rows that are empty: 0 * NaN */
-                sums[n][i] = factor[i / 2] == 0.0f ? 0.0f : sums[n][i] * factor[i / 2];
+                for (int i = 0; i < 4; i++)
+                    sums[n][i] = 0.0f;
+        multiply(sums, factor);
         __syncwarp();
         tile_write<E, size::out, size::out_pitch>(queries, sums, lane);
         __syncwarp();
@@ -284,6 +286,8 @@ template <class E, int WIDTH, form FORM> struct attention {
     {
         if (thread == 0)
             *any = 0;
+        let_next_launch_begin();
+        wait_for_launches_ahead();
         load_queries();
         state.start();
 #pragma unroll

@@ -33,9 +33,10 @@ struct group_rows {
 
 struct fused_memory {
     head_rows q, k, v, mean; /* mean: aL/s or aR/cR; k itself where k is not needed again */
-    float *entropy;          /* cL of (block, position) */
-    uint8_t *present;        /* 1 for a token that is there and not masked */
-    char *zero;              /* a row of zeros */
+    /* Terms to take off scores, [block][position] in a square of 16 TILES: of a key, 0, or +inf if
+       it is not there; of a block at a position, cL * log2(e), and +inf outside. */
+    float *absent, *entropy;
+    char *zero; /* a row of zeros */
 };
 
 __device__ inline group_rows of_block(const head_rows &rows, int block)
@@ -48,23 +49,36 @@ __device__ inline group_rows of_position(const head_rows &rows, int position)
     return {rows.row(0, position), rows.block_pitch};
 }
 
-/* What of a group's indices is there: present[x * stride] for x < count. */
-struct group_presence {
-    const uint8_t *present;
-    int stride, count;
+/* Address of a row, or of zeros where it is not there. */
+__device__ inline uint32_t row_address(const group_rows &rows, int x, bool there, const char *zero)
+{
+    return shared_address(there ? rows.base + x * rows.stride : zero);
+}
 
-    __device__ bool operator()(int x) const
+/* One term for each index of a group. */
+struct group_terms {
+    const float *terms;
+    int stride;
+
+    __device__ float operator[](int x) const
     {
-        return x < count && (present == nullptr || present[x * stride] != 0);
+        return terms[x * stride];
     }
 };
 
-/* Address of row x, or of zeros where it is not there. */
-__device__ inline uint32_t row_address(const group_rows &rows, const group_presence &there, int x,
-                                       const char *zero)
-{
-    return shared_address(there(x) ? rows.base + x * rows.stride : zero);
-}
+/* A group's rows, and which of them are there: x < count, and term 0 where there are terms. */
+struct group_operand {
+    group_rows rows;
+    int count;
+    group_terms absent;
+    const char *zero;
+
+    __device__ uint32_t address(int x) const
+    {
+        bool there = x < count && (absent.terms == nullptr || absent[x] == 0.0f);
+        return row_address(rows, x, there, zero);
+    }
+};
 
 template <int TILES> struct group_scores {
     float s[TILES][2 * TILES][4];
@@ -73,16 +87,14 @@ template <int TILES> struct group_scores {
 
 /* Raw products of rows and columns. */
 template <class E, int WIDTH, int TILES>
-__device__ inline void multiply(group_scores<TILES> &g, const group_rows &rows,
-                                const group_presence &row_there, const group_rows &columns,
-                                const group_presence &column_there, const char *zero, int lane)
+__device__ inline void multiply(group_scores<TILES> &g, const group_operand &rows,
+                                const group_operand &columns, int lane)
 {
     uint32_t a_address[TILES], b_address[TILES];
 #pragma unroll
     for (int i = 0; i < TILES; i++) {
-        a_address[i] = row_address(rows, row_there, i * 16 + lane % 16, zero) + lane / 16 * VECTOR;
-        b_address[i] = row_address(columns, column_there, i * 16 + lane % 8 + lane / 16 * 8, zero) +
-                       lane / 8 % 2 * VECTOR;
+        a_address[i] = rows.address(i * 16 + lane % 16) + lane / 16 * VECTOR;
+        b_address[i] = columns.address(i * 16 + lane % 8 + lane / 16 * 8) + lane / 8 % 2 * VECTOR;
     }
 #pragma unroll
     for (int r = 0; r < TILES; r++)
@@ -110,8 +122,8 @@ __device__ inline void multiply(group_scores<TILES> &g, const group_rows &rows,
     }
 }
 
-/* Scores to 2^(score - largest of the row). Writes cL of each row where `entropy` is given. */
-template <int TILES>
+/* Scores to 2^(score - largest of the row). Writes cL * log2(e) of each row to `entropy`. */
+template <bool ENTROPY, int TILES>
 __device__ inline void row_softmax(group_scores<TILES> &g, float *entropy, int rows, int lane)
 {
 #pragma unroll
@@ -131,33 +143,31 @@ __device__ inline void row_softmax(group_scores<TILES> &g, float *entropy, int r
                     float y = g.s[r][n][i] - base;
                     g.s[r][n][i] = exp2_fast(y);
                     sum += g.s[r][n][i];
-                    if (entropy != nullptr)
+                    if (ENTROPY)
                         weighted = add_entropy(g.s[r][n][i], y, weighted);
                 }
             sum = row_sum(sum);
             g.factor[r][half] = sum == 0.0f ? 0.0f : 1.0f / sum;
             int row = r * 16 + half * 8 + lane / 4;
-            if (entropy == nullptr)
+            if (!ENTROPY)
                 continue;
             weighted = row_sum(weighted);
             if (lane % 4 == 0 && row < rows)
-                entropy[row] = entropy_of(weighted, sum);
+                entropy[row] = entropy_of(weighted, sum) * log2_e;
         }
 }
 
-/* out = P values, 16 features at a time; rows that `row_there` denies are left alone. `out` may be
-   `values`: part f of it is written when all have read it. */
+/* out = P values, 16 features at a time. `out` may be where the values are: part f of it is
+   written when all have read it. */
 template <class E, int WIDTH, int TILES>
-__device__ inline void weigh(const group_scores<TILES> &g, const group_rows &values,
-                             const group_presence &value_there, const group_rows &out, int rows,
-                             const char *zero, int lane)
+__device__ inline void weigh(const group_scores<TILES> &g, const group_operand &values,
+                             const group_rows &out, int rows, int lane)
 {
     fragment_a p[TILES][TILES];
     uint32_t address[TILES];
 #pragma unroll
     for (int c = 0; c < TILES; c++) {
-        address[c] =
-            row_address(values, value_there, c * 16 + lane % 16, zero) + lane / 16 * VECTOR;
+        address[c] = values.address(c * 16 + lane % 16) + lane / 16 * VECTOR;
 #pragma unroll
         for (int r = 0; r < TILES; r++)
 #pragma unroll
@@ -189,41 +199,60 @@ __device__ inline void weigh(const group_scores<TILES> &g, const group_rows &val
                 char *to = out.base + row * out.stride + f * 32 + lane % 4 * 4;
 #pragma unroll
                 for (int n = 0; n < 2; n++) {
-                    float x = sums[r][n][2 * half], y = sums[r][n][2 * half + 1];
-                    float factor = g.factor[r][half];
-                    *reinterpret_cast<uint32_t *>(to + n * 16) = element<E>::pack(
-                        factor == 0.0f ? 0.0f : x * factor, factor == 0.0f ? 0.0f : y * factor);
+                    *reinterpret_cast<uint32_t *>(to + n * 16) =
+                        element<E>::pack(sums[r][n][2 * half] * g.factor[r][half],
+                                         sums[r][n][2 * half + 1] * g.factor[r][half]);
                 }
             }
     }
 }
+
+/* The operands of a group, by block and by position. */
+template <int TILES> struct head_groups {
+    const mn_stage_params &p;
+    const fused_memory &m;
+    static constexpr int side = 16 * TILES; /* of the squares of terms */
+
+    /* Rows of a block; without those of absent tokens, if asked. */
+    __device__ group_operand block(const head_rows &rows, int block, bool present) const
+    {
+        return {of_block(rows, block),
+                p.columns,
+                {present ? m.absent + block * side : nullptr, 1},
+                m.zero};
+    }
+
+    __device__ group_operand position(const head_rows &rows, int position, bool present) const
+    {
+        return {of_position(rows, position),
+                p.groups,
+                {present ? m.absent + position : nullptr, side},
+                m.zero};
+    }
+};
 
 /* R of one block; aL/s, cL and, the last time, y. */
 template <class E, int WIDTH, int TILES>
 __device__ inline void right(const mn_stage_params &p, const fused_memory &m, int block, int step,
                              int lane)
 {
-    const int columns = p.columns;
-    const uint8_t *present = m.present + block * columns;
-    const group_presence keys = {present, 1, columns};
-    const group_presence rows = {step == 0 ? present : nullptr, 1, columns};
+    const head_groups<TILES> of = {p, m};
+    const float *absent = m.absent + block * of.side + lane % 4 * 2;
     group_scores<TILES> g;
-    multiply<E, WIDTH>(g, of_block(step == 0 ? m.q : m.mean, block), rows, of_block(m.k, block),
-                       keys, m.zero, lane);
+    multiply<E, WIDTH>(g, of.block(step == 0 ? m.q : m.mean, block, step == 0),
+                       of.block(m.k, block, true), lane);
 #pragma unroll
     for (int n = 0; n < 2 * TILES; n++)
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            bool there = keys(n * 8 + lane % 4 * 2 + i % 2);
+        for (int i = 0; i < 4; i++)
 #pragma unroll
             for (int r = 0; r < TILES; r++)
-                g.s[r][n][i] = there ? g.s[r][n][i] * p.scale : -infinity();
-        }
-    row_softmax(g, m.entropy + block * columns, columns, lane);
+                g.s[r][n][i] = fmaf(g.s[r][n][i], p.scale, -absent[n * 8 + i % 2]);
+    row_softmax<true>(g, m.entropy + block * of.side, p.columns, lane);
     __syncwarp();
-    weigh<E, WIDTH>(g, of_block(m.k, block), keys, of_block(m.mean, block), columns, m.zero, lane);
+    weigh<E, WIDTH>(g, of.block(m.k, block, true), of_block(m.mean, block), p.columns, lane);
     if (step == p.steps - 1)
-        weigh<E, WIDTH>(g, of_block(m.v, block), keys, of_block(m.v, block), columns, m.zero, lane);
+        weigh<E, WIDTH>(g, of.block(m.v, block, false), of_block(m.v, block), p.columns, lane);
 }
 
 /* aR/cR of one position, on the transposed scores: rows are blocks k, columns are queries l. Each
@@ -231,20 +260,21 @@ __device__ inline void right(const mn_stage_params &p, const fused_memory &m, in
 template <class E, int WIDTH, int TILES>
 __device__ inline void left(const mn_stage_params &p, const fused_memory &m, int position, int lane)
 {
-    const int blocks = p.groups;
-    const group_presence all = {nullptr, 0, blocks};
-    const group_presence there = {m.present + position, p.columns, blocks};
-    const float *entropy = m.entropy + position;
+    const head_groups<TILES> of = {p, m};
+    const float *entropy = m.entropy + position, *absent = m.absent + position;
     group_scores<TILES> g;
-    multiply<E, WIDTH>(g, of_position(m.mean, position), all, of_position(m.q, position), there,
-                       m.zero, lane);
-    float bias[TILES][2];
+    multiply<E, WIDTH>(g, of.position(m.mean, position, false), of.position(m.q, position, true),
+                       lane);
 #pragma unroll
     for (int r = 0; r < TILES; r++)
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            int row = r * 16 + half * 8 + lane / 4;
-            bias[r][half] = row < blocks ? entropy[row * p.columns] * log2_e : infinity();
+            float bias = entropy[(r * 16 + half * 8 + lane / 4) * of.side];
+#pragma unroll
+            for (int n = 0; n < 2 * TILES; n++)
+#pragma unroll
+                for (int i = 2 * half; i < 2 * half + 2; i++)
+                    g.s[r][n][i] = fmaf(g.s[r][n][i], p.scale, -bias);
         }
 #pragma unroll
     for (int n = 0; n < 2 * TILES; n++)
@@ -253,34 +283,31 @@ __device__ inline void left(const mn_stage_params &p, const fused_memory &m, int
             float largest = -infinity(), sum = 0.0f;
 #pragma unroll
             for (int r = 0; r < TILES; r++)
-#pragma unroll
-                for (int half = 0; half < 2; half++) {
-                    float &x = g.s[r][n][2 * half + i];
-                    x = x * p.scale - bias[r][half];
-                    largest = fmaxf(largest, x);
-                }
+                largest = fmaxf(largest, fmaxf(g.s[r][n][i], g.s[r][n][2 + i]));
             largest = column_largest(largest);
-            bool counts = largest != -infinity() && there(n * 8 + lane % 4 * 2 + i);
+            /* A query that is absent, or finds all blocks absent, counts nowhere. */
+            float off = absent[(n * 8 + lane % 4 * 2 + i) * of.side];
+            off = largest == -infinity() ? infinity() : off;
+            largest = largest == -infinity() ? 0.0f : largest;
 #pragma unroll
             for (int r = 0; r < TILES; r++)
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
                     float &x = g.s[r][n][2 * half + i];
-                    x = counts ? x - largest : -infinity();
+                    x -= largest;
                     sum += exp2_fast(x);
                 }
-            float log_sum = log2f(column_sum(sum));
+            off += off == 0.0f ? log2f(column_sum(sum)) : (column_sum(0.0f), 0.0f);
 #pragma unroll
             for (int r = 0; r < TILES; r++)
 #pragma unroll
                 for (int half = 0; half < 2; half++)
-                    if (counts)
-                        g.s[r][n][2 * half + i] -= log_sum;
+                    g.s[r][n][2 * half + i] -= off;
         }
-    row_softmax<TILES>(g, nullptr, 0, lane);
+    row_softmax<false>(g, nullptr, 0, lane);
     __syncwarp();
-    weigh<E, WIDTH>(g, of_position(m.q, position), there, of_position(m.mean, position), blocks,
-                    m.zero, lane);
+    weigh<E, WIDTH>(g, of.position(m.q, position, true), of_position(m.mean, position), p.groups,
+                    lane);
 }
 
 /* L and the output of one position; the output takes the place of y. */
@@ -288,35 +315,28 @@ template <class E, int WIDTH, int TILES>
 __device__ inline void left_out(const mn_stage_params &p, const fused_memory &m, int position,
                                 int lane)
 {
-    const int blocks = p.groups;
-    const group_presence all = {nullptr, 0, blocks};
+    const head_groups<TILES> of = {p, m};
     const float *entropy = m.entropy + position;
     group_scores<TILES> g;
-    multiply<E, WIDTH>(g, of_position(m.q, position), all, of_position(m.mean, position), all,
-                       m.zero, lane);
+    multiply<E, WIDTH>(g, of.position(m.q, position, false), of.position(m.mean, position, false),
+                       lane);
     bool any = false;
 #pragma unroll
     for (int n = 0; n < 2 * TILES; n++)
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-            int column = n * 8 + lane % 4 * 2 + i;
-            float bias = column < blocks ? entropy[column * p.columns] : infinity();
+            float bias = entropy[(n * 8 + lane % 4 * 2 + i) * of.side];
             any |= bias != infinity();
 #pragma unroll
             for (int r = 0; r < TILES; r++)
 #pragma unroll
-                for (int half = 0; half < 2; half++) {
-                    float &x = g.s[r][n][2 * half + i];
-                    x = bias == infinity() ? -infinity() : x * p.scale - bias * log2_e;
-                }
+                for (int half = 0; half < 2; half++)
+                    g.s[r][n][2 * half + i] = fmaf(g.s[r][n][2 * half + i], p.scale, -bias);
         }
-    row_softmax<TILES>(g, nullptr, 0, lane);
-    any = __any_sync(~0u, any);
-#pragma unroll
-    for (int r = 0; r < TILES; r++)
-        for (int half = 0; half < 2; half++)
-            g.factor[r][half] = any ? g.factor[r][half] : 0.0f;
-    weigh<E, WIDTH>(g, of_position(m.v, position), all, of_position(m.v, position), blocks, m.zero,
+    row_softmax<false>(g, nullptr, 0, lane);
+    if (!__any_sync(~0u, any)) /* then a NaN in a query does not count either */
+        g = {};
+    weigh<E, WIDTH>(g, of.position(m.v, position, false), of_position(m.v, position), p.groups,
                     lane);
 }
 
@@ -353,7 +373,8 @@ template <class E, int WIDTH> struct head_walk {
 /* Starts to load a tensor. Rows of queries outside the sequence and all absent keys become 0. */
 template <class E, int WIDTH>
 __device__ inline void load_head(const mn_stage_params &p, int number, const task_place &at,
-                                 const head_rows &target, const fused_memory &m, bool masked)
+                                 const head_rows &target, const fused_memory &m, int side,
+                                 bool masked)
 {
     const mn_operand_params &o = p.operand[number];
     const rows_view<E> view = view_of<E>(o, at);
@@ -361,7 +382,8 @@ __device__ inline void load_head(const mn_stage_params &p, int number, const tas
     head_walk<E, WIDTH> walk(p.columns);
     if (walk.byte < WIDTH * (int)sizeof(E))
         for (; walk.row < p.groups * p.columns; walk.next()) {
-            bool there = masked ? m.present[walk.row] != 0 : walk.row >= begin && walk.row < end;
+            bool there = masked ? m.absent[walk.block * side + walk.position] == 0.0f
+                                : walk.row >= begin && walk.row < end;
             int valid = there ? max(0, min(view.bytes() - walk.byte, (int)VECTOR)) : 0;
             const char *source = view.base;
             if (valid > 0)
@@ -393,12 +415,13 @@ __device__ inline void store_head(const mn_stage_params &p, const task_place &at
                 view.bytes() - walk.byte);
 }
 
-template <class E, int WIDTH> __device__ inline fused_memory divide_head(const mn_stage_params &p)
+template <class E, int WIDTH, int TILES>
+__device__ inline fused_memory divide_head(const mn_stage_params &p)
 {
     extern __shared__ __align__(16) char memory[];
     const int pitch = mn_tile_pitch(WIDTH, sizeof(E));
     const int block_pitch = mn_fused_block_pitch(p.columns, pitch);
-    const int tensor = p.groups * block_pitch, rows = p.groups * p.columns;
+    const int tensor = p.groups * block_pitch;
     fused_memory m;
     m.zero = memory;
     char *next = memory + pitch;
@@ -406,24 +429,27 @@ template <class E, int WIDTH> __device__ inline fused_memory divide_head(const m
     m.k = {next += tensor, block_pitch, pitch};
     m.v = {next += tensor, block_pitch, pitch};
     m.mean = p.steps == 1 ? m.k : head_rows{next += tensor, block_pitch, pitch};
-    m.entropy = reinterpret_cast<float *>(next += tensor);
-    m.present = reinterpret_cast<uint8_t *>(m.entropy + rows);
+    m.absent = reinterpret_cast<float *>(next += tensor);
+    m.entropy = m.absent + 256 * TILES * TILES;
     return m;
 }
 
-__device__ inline void note_present(const mn_stage_params &p, const task_place &at,
-                                    uint8_t *present)
+/* Fills the squares of terms. */
+template <int TILES>
+__device__ inline void note_absent(const mn_stage_params &p, const task_place &at,
+                                   const fused_memory &m)
 {
+    constexpr int side = 16 * TILES;
     const mn_operand_params &mask = p.operand[MN_OPERAND_MASK];
     const uint8_t *bytes = reinterpret_cast<const uint8_t *>(mask.address) + at.batch * mask.batch;
-    const int begin = (int)p.first, end = (int)(p.first + p.tokens);
-    for (int row = threadIdx.x; row < p.groups * p.columns; row += blockDim.x) {
-        bool there = row >= begin && row < end;
-        if (there && mask.width > 0) {
-            int block = row / p.columns;
-            there = bytes[block * mask.group + (row - block * p.columns) * mask.index] != 0;
-        }
-        present[row] = there;
+    for (int i = threadIdx.x; i < side * side; i += blockDim.x) {
+        int block = i / side, position = i % side;
+        int token = block * p.columns + position - (int)p.first;
+        bool there = block < p.groups && position < p.columns && token >= 0 && token < p.tokens;
+        if (there && mask.width > 0)
+            there = bytes[block * mask.group + position * mask.index] != 0;
+        m.absent[i] = there ? 0.0f : infinity();
+        m.entropy[i] = infinity();
     }
 }
 
@@ -435,15 +461,17 @@ template <class E, int WIDTH, int TILES> __device__ void fused(const mn_stage_pa
         return;
     task_place at = {0, 0, 0};
     at.batch = divide(task, p.heads, &at.head);
-    const fused_memory m = divide_head<E, WIDTH>(p);
+    const fused_memory m = divide_head<E, WIDTH, TILES>(p);
 
-    note_present(p, at, m.present);
+    let_next_launch_begin();
+    wait_for_launches_ahead();
+    note_absent<TILES>(p, at, m);
     for (int i = threadIdx.x; i < mn_tile_pitch(WIDTH, sizeof(E)) / 4; i += blockDim.x)
         reinterpret_cast<uint32_t *>(m.zero)[i] = 0;
     __syncthreads();
-    load_head<E, WIDTH>(p, MN_OPERAND_QUERIES, at, m.q, m, false);
-    load_head<E, WIDTH>(p, MN_OPERAND_KEYS, at, m.k, m, true);
-    load_head<E, WIDTH>(p, MN_OPERAND_VALUES, at, m.v, m, true);
+    load_head<E, WIDTH>(p, MN_OPERAND_QUERIES, at, m.q, m, 16 * TILES, false);
+    load_head<E, WIDTH>(p, MN_OPERAND_KEYS, at, m.k, m, 16 * TILES, true);
+    load_head<E, WIDTH>(p, MN_OPERAND_VALUES, at, m.v, m, 16 * TILES, true);
 
     for (int step = 0; step < p.steps; step++) {
         if (step == 0 && p.steps > 1)

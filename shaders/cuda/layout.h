@@ -47,7 +47,8 @@ MN_LAYOUT_FUNCTION int mn_tile_group_bytes(int warps, int stages, int columns, i
            stages * tile + 16;
 }
 
-/* The fused kernel: bytes from block to block, an odd number of 16, and of a head of `tensors`. */
+/* The fused kernel: bytes from block to block, an odd number of 16, and bytes of a head: a row of
+   zeros, the tensors, and two squares of terms. */
 MN_LAYOUT_FUNCTION int mn_fused_block_pitch(int block, int pitch)
 {
     return (block * pitch / 16 | 1) * 16;
@@ -55,8 +56,8 @@ MN_LAYOUT_FUNCTION int mn_fused_block_pitch(int block, int pitch)
 
 MN_LAYOUT_FUNCTION int mn_fused_bytes(int blocks, int block, int steps, int pitch)
 {
-    int tensors = steps == 1 ? 3 : 4, rows = blocks * block;
-    return pitch + tensors * blocks * mn_fused_block_pitch(block, pitch) + rows * 4 + rows;
+    int tensors = steps == 1 ? 3 : 4, side = blocks > 16 || block > 16 ? 32 : 16;
+    return pitch + tensors * blocks * mn_fused_block_pitch(block, pitch) + 2 * side * side * 4;
 }
 
 #endif

@@ -8,6 +8,25 @@
 
 enum { WARP = 32, VECTOR = 16 };
 
+/*
+ * On sm_90 and later a launch may begin before the one ahead of it in the stream has ended, so that
+ * one's last work-groups and the other's first steps overlap. Nothing that an earlier launch may
+ * still write, or read where this one writes, is touched before wait_for_launches_ahead().
+ */
+__device__ inline void let_next_launch_begin()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+__device__ inline void wait_for_launches_ahead()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 /* Which score matrix a warp works on. */
 struct task_place {
     int64_t batch;
@@ -64,8 +83,8 @@ __device__ inline rows_view<E> view_of(const mn_operand_params &o, const task_pl
                                        int first = 0)
 {
     rows_view<E> view = {o, reinterpret_cast<char *>(o.address) + first, first};
-    view.base += (at.batch * o.batch + at.head / o.head_share * o.head + at.group * o.group) *
-                 (int64_t)sizeof(E);
+    int head = o.head_share > 1 ? at.head / o.head_share : at.head;
+    view.base += (at.batch * o.batch + head * o.head + at.group * o.group) * (int64_t)sizeof(E);
     return view;
 }
 
@@ -122,8 +141,15 @@ __device__ inline uint32_t shared_address(const void *pointer)
     return (uint32_t)__cvta_generic_to_shared(pointer);
 }
 
-/* Starts to copy 16 bytes to shared memory, of which `valid` come from `source`, the others are 0.
- */
+/* Starts to copy 16 bytes to shared memory. */
+__device__ inline void copy_vector(char *target, const char *source)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(target)),
+                 "l"(source)
+                 : "memory");
+}
+
+/* The same, only the first `valid` bytes being the source's; the others become 0. */
 __device__ inline void copy_vector(char *target, const char *source, int valid)
 {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(target)),
@@ -157,6 +183,7 @@ template <int WIDTH> struct row_sharing {
     static constexpr int vectors = WIDTH / VECTOR;
     static constexpr int lanes = vectors <= 4 ? 4 : vectors <= 8 ? 8 : vectors <= 16 ? 16 : WARP;
     static constexpr int each = (vectors + lanes - 1) / lanes;
+    static constexpr int apart = lanes * VECTOR;
 };
 
 /*
@@ -171,23 +198,29 @@ __device__ inline void load_rows(char *target, const rows_view<E> &view, int x0,
     using share = row_sharing<WIDTH>;
     const int first = thread % share::lanes * VECTOR, step = threads / share::lanes;
     const int64_t stride = view.operand.index * (int64_t)sizeof(E);
-    const int bytes = view.bytes();
+    const int bytes = min(view.bytes(), WIDTH);
     int row = thread / share::lanes;
     const char *source = view.base + (x0 + row) * stride + first;
     char *to = target + row * PITCH + first;
+    /* Nearly always: whole vectors of rows that are all there. */
+    if (view.operand.vectors && bytes == WIDTH && share::vectors % share::lanes == 0 &&
+        there.mask == nullptr && x0 >= there.begin && x0 + count <= there.end) {
+        for (; row < count; row += step, source += step * stride, to += step * PITCH)
+#pragma unroll
+            for (int i = 0; i < share::each; i++)
+                copy_vector(to + i * share::apart, source + i * share::apart);
+        return;
+    }
     for (; row < count; row += step, source += step * stride, to += step * PITCH) {
         const bool is_there = there(x0 + row);
-#pragma unroll
-        for (int i = 0; i < share::each; i++) {
-            constexpr int apart = share::lanes * VECTOR;
-            if (share::vectors % share::lanes != 0 && first + i * apart >= WIDTH)
-                break;
-            int valid = is_there ? max(0, min(bytes - first - i * apart, (int)VECTOR)) : 0;
-            const char *from = valid > 0 ? source + i * apart : view.base;
+        for (int i = 0; i < share::each && first + i * share::apart < WIDTH; i++) {
+            int left = bytes - first - i * share::apart;
+            int valid = is_there ? max(0, min(left, (int)VECTOR)) : 0;
+            const char *from = valid > 0 ? source + i * share::apart : view.base;
             if (view.operand.vectors)
-                copy_vector(to + i * apart, from, valid);
+                copy_vector(to + i * share::apart, from, valid);
             else
-                copy_elements<E>(to + i * apart, from, valid);
+                copy_elements<E>(to + i * share::apart, from, valid);
         }
     }
 }
