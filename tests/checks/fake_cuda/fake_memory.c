@@ -50,7 +50,7 @@ CUresult cuMemFree(CUdeviceptr pointer)
         at = &(*at)->next;
     if (result == CUDA_SUCCESS && (!*at || (*at)->context != fake_current()))
         result = fake_misuse("cuMemFree", "unknown address", CUDA_ERROR_INVALID_VALUE);
-    if (result != CUDA_SUCCESS)
+    if (result != CUDA_SUCCESS || !*at)
         return fake_leave(result);
     memory *m = *at;
     *at = m->next;
