@@ -239,11 +239,11 @@ static void test_geometry(void **state)
     cuda_scene_open(&s);
     cuda_scene_prepare(&s, NULL);
     monarch_problem problem = monarch_problem_default();
-    problem.batch = 1000;
-    problem.heads = 4001;
-    problem.tokens = 4096;
+    problem.batch = 1009; /* odd sizes: no number of rows of the grid divides them */
+    problem.heads = 4003;
+    problem.tokens = 3721;
     problem.head_dim = 64;
-    problem.block_size = 64;
+    problem.block_size = 61;
     monarch_plan_options options = monarch_plan_options_default();
     options.variant = "plain"; /* one work-group a row */
     fixture_ok("plan", monarch_plan_create(s.device, &problem, &options, &plan, &error), &error);
@@ -257,7 +257,7 @@ static void test_geometry(void **state)
     uint64_t at = fake_cuda_state()->launches;
     fixture_ok("execute", monarch_plan_execute(plan, s.queue, &args, &error), &error);
     assert_true(fake_cuda_state()->launches > at);
-    const uint64_t rows = UINT64_C(1000) * 4001 * 4096;
+    const uint64_t rows = UINT64_C(1009) * 4003 * 3721;
     for (; at < fake_cuda_state()->launches; at++) {
         const fake_launch *launch = &fake_cuda_state()->latest[at % FAKE_LAUNCHES];
         uint64_t groups = (uint64_t)launch->grid[0] * launch->grid[1];
