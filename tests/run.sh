@@ -159,7 +159,7 @@ if ! $quick; then
             core backends bench tests
     }
     format() {
-        { sources c && sources h && sources cu && sources cuh; } | xargs clang-format --dry-run --Werror
+        for ending in c h cu cuh; do sources "$ending"; done | xargs clang-format --dry-run --Werror
     }
     check clang-tidy tidy
     check cppcheck static_check

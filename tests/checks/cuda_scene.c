@@ -43,6 +43,7 @@ monarch_instance_params cuda_scene_params(cuda_scene *s)
 monarch_problem cuda_scene_problem(void)
 {
     monarch_problem problem = fixture_problem();
+    monarch_problem_set_dtype(&problem, MONARCH_F16); /* which every variant takes */
     problem.has_mask = 1;
     return problem;
 }
@@ -73,10 +74,10 @@ void cuda_scene_prepare(cuda_scene *s, const char *variant)
     fixture_ok("plan", monarch_plan_create(s->device, &problem, &options, &s->plan, &error),
                &error);
     s->args = monarch_plan_args_default();
-    s->args.q = make_buffer(s, sizeof(float) * FIXTURE_Q, &s->q);
-    s->args.k = make_buffer(s, sizeof(float) * FIXTURE_K, &s->k);
-    s->args.v = make_buffer(s, sizeof(float) * FIXTURE_V, &s->v);
-    s->args.out = make_buffer(s, sizeof(float) * FIXTURE_OUT, &s->out);
+    s->args.q = make_buffer(s, sizeof(uint16_t) * FIXTURE_Q, &s->q);
+    s->args.k = make_buffer(s, sizeof(uint16_t) * FIXTURE_K, &s->k);
+    s->args.v = make_buffer(s, sizeof(uint16_t) * FIXTURE_V, &s->v);
+    s->args.out = make_buffer(s, sizeof(uint16_t) * FIXTURE_OUT, &s->out);
     s->args.mask = make_buffer(s, FIXTURE_MASK, &s->mask);
     fixture_ok("workspace", monarch_plan_workspace_create(s->plan, &s->workspace, &error), &error);
     s->args.workspace = monarch_buffer_memory(s->workspace, 0);

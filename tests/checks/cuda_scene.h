@@ -6,7 +6,7 @@
 #include "fixture.h"
 
 /* The cuda backend on the stand-in driver: an instance with its first device, and what one
- * execution of fixture_problem (with a mask) needs. */
+ * execution of fixture_problem needs, in f16 and with a mask. */
 typedef struct cuda_scene {
     monarch_instance *instance;
     monarch_device *device;

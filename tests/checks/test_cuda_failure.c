@@ -80,7 +80,7 @@ static monarch_status do_buffer(work *w, monarch_error *error)
 {
     w->s.q = poison();
     monarch_status status =
-        monarch_buffer_create(w->s.device, sizeof(float) * 5 * FIXTURE_Q, &w->s.q, error);
+        monarch_buffer_create(w->s.device, sizeof(uint16_t) * 5 * FIXTURE_Q, &w->s.q, error);
     assert_true((w->s.q != NULL) == (status == MONARCH_OK));
     return status;
 }
@@ -92,7 +92,7 @@ static monarch_status do_workspace(work *w, monarch_error *error)
     *args = monarch_plan_args_default();
     args->q = args->k = args->v = monarch_buffer_memory(w->s.q, 0);
     args->mask = monarch_buffer_memory(w->s.q, 0);
-    args->out = monarch_buffer_memory(w->s.q, sizeof(float) * 4 * FIXTURE_Q);
+    args->out = monarch_buffer_memory(w->s.q, sizeof(uint16_t) * 4 * FIXTURE_Q);
     args->workspace = monarch_buffer_memory(w->s.workspace, 0);
     return status;
 }

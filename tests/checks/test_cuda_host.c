@@ -100,9 +100,9 @@ static void run_variant(const char *variant)
     uint64_t before = fake_cuda_state()->launches;
     fixture_ok(variant, monarch_plan_execute(s.plan, s.queue, &s.args, &error), &error);
     fixture_ok(variant, monarch_queue_wait(s.queue, &error), &error);
-    const fake_launch *launch = &fake_cuda_state()->latest[0];
     assert_true(fake_cuda_state()->launches > before);
-    assert_ptr_equal(launch->stream, monarch_cuda_queue_stream(s.queue));
+    uint64_t last = (fake_cuda_state()->launches - 1) % FAKE_LAUNCHES;
+    assert_ptr_equal(fake_cuda_state()->latest[last].stream, monarch_cuda_queue_stream(s.queue));
     cuda_scene_close(&s);
 }
 
@@ -239,11 +239,11 @@ static void test_geometry(void **state)
     cuda_scene_open(&s);
     cuda_scene_prepare(&s, NULL);
     monarch_problem problem = monarch_problem_default();
-    problem.batch = 1000;
-    problem.heads = 4001;
-    problem.tokens = 4096;
+    problem.batch = 1009; /* odd sizes: no number of rows of the grid divides them */
+    problem.heads = 4003;
+    problem.tokens = 3721;
     problem.head_dim = 64;
-    problem.block_size = 64;
+    problem.block_size = 61;
     monarch_plan_options options = monarch_plan_options_default();
     options.variant = "plain"; /* one work-group a row */
     fixture_ok("plan", monarch_plan_create(s.device, &problem, &options, &plan, &error), &error);
@@ -257,7 +257,7 @@ static void test_geometry(void **state)
     uint64_t at = fake_cuda_state()->launches;
     fixture_ok("execute", monarch_plan_execute(plan, s.queue, &args, &error), &error);
     assert_true(fake_cuda_state()->launches > at);
-    const uint64_t rows = UINT64_C(1000) * 4001 * 4096;
+    const uint64_t rows = UINT64_C(1009) * 4003 * 3721;
     for (; at < fake_cuda_state()->launches; at++) {
         const fake_launch *launch = &fake_cuda_state()->latest[at % FAKE_LAUNCHES];
         uint64_t groups = (uint64_t)launch->grid[0] * launch->grid[1];

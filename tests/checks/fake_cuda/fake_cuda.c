@@ -26,12 +26,6 @@ typedef struct block {
     max_align_t object[];
 } block;
 
-typedef struct memory {
-    struct memory *next;
-    void *bytes;
-    CUcontext context;
-} memory;
-
 enum { STACK = 16, SHARED_MEMORY = 232448, FIXED_SHARED_MEMORY = 1536 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -40,7 +34,6 @@ static bool initialised;
 static struct CUctx_st primary[FAKE_DEVICES];
 static struct CUstream_st legacy;
 static block *blocks;
-static memory *memories;
 static struct CUfunc_st *functions;
 static _Thread_local CUcontext stack[STACK];
 static _Thread_local int depth;
@@ -59,14 +52,12 @@ void fake_cuda_clear(void)
 /* What could not be freed, because that call was made to fail, ends here. */
 static void free_all(void)
 {
-    for (memory *m = memories; m; m = m->next)
-        free(m->bytes);
+    fake_free_bytes();
     while (blocks) {
         block *next = blocks->next;
         free(blocks);
         blocks = next;
     }
-    memories = NULL;
     functions = NULL;
 }
 
@@ -390,21 +381,25 @@ CUresult cuModuleGetFunction(CUfunction *out, CUmodule module, const char *name)
     return fake_leave(CUDA_SUCCESS);
 }
 
+/* Shared memory that a kernel declares; the plain ones do, as an example. */
+static int fixed_memory(CUfunction function)
+{
+    return strncmp(function->name, "plain", 5) == 0 ? FIXED_SHARED_MEMORY : 0;
+}
+
 CUresult cuFuncGetAttribute(int *value, CUfunction_attribute attribute, CUfunction function)
 {
     (void)attribute;
-    (void)function;
     CUresult result = fake_enter_context("cuFuncGetAttribute");
-    *value = FIXED_SHARED_MEMORY;
+    *value = fixed_memory(function);
     return fake_leave(result);
 }
 
 CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute, int value)
 {
-    (void)function;
     CUresult result = fake_enter_context("cuFuncSetAttribute");
     bool right = attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES && value >= 0 &&
-                 value + FIXED_SHARED_MEMORY <= SHARED_MEMORY;
+                 value + fixed_memory(function) <= SHARED_MEMORY;
     if (result == CUDA_SUCCESS && !right)
         result = fake_misuse("cuFuncSetAttribute", "no such amount", CUDA_ERROR_INVALID_VALUE);
     fake_state.attributes_set += result == CUDA_SUCCESS;
@@ -418,7 +413,7 @@ CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, u
     CUresult result = fake_enter_stream("cuLaunchKernel", &stream);
     bool right = grid_x > 0 && grid_x < 1u << 31 && grid_y > 0 && grid_y <= 65535 && grid_z == 1 &&
                  x > 0 && x <= 1024 && y == 1 && z == 1 && parameters && parameters[0] && !extra &&
-                 shared_memory + FIXED_SHARED_MEMORY <= SHARED_MEMORY;
+                 (int64_t)shared_memory + fixed_memory(function) <= SHARED_MEMORY;
     if (result == CUDA_SUCCESS && !right)
         result = fake_misuse("cuLaunchKernel", "shape", CUDA_ERROR_INVALID_VALUE);
     if (result == CUDA_SUCCESS && function->module->context != fake_current())
@@ -440,65 +435,4 @@ CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, u
     if (fake_state.compute && !stream->capturing)
         fake_state.compute(launch, parameters[0]);
     return fake_leave(CUDA_SUCCESS);
-}
-
-/* ---- memory ---- */
-
-CUresult cuMemAlloc(CUdeviceptr *pointer, size_t size)
-{
-    CUresult result = fake_enter_context("cuMemAlloc");
-    if (result == CUDA_SUCCESS && size == 0)
-        result = fake_misuse("cuMemAlloc", "0 bytes", CUDA_ERROR_INVALID_VALUE);
-    if (result == CUDA_SUCCESS && fake_state.memory_limit > 0 && size > fake_state.memory_limit)
-        result = CUDA_ERROR_OUT_OF_MEMORY;
-    memory *m = result == CUDA_SUCCESS ? fake_make(sizeof *m) : NULL;
-    if (!m || posix_memalign(&m->bytes, 512, size) != 0) {
-        if (m)
-            fake_free(m);
-        return fake_leave(result == CUDA_SUCCESS ? CUDA_ERROR_OUT_OF_MEMORY : result);
-    }
-    m->context = fake_current();
-    m->next = memories;
-    memories = m;
-    fake_state.live.memories++;
-    *pointer = (CUdeviceptr)(uintptr_t)m->bytes;
-    return fake_leave(CUDA_SUCCESS);
-}
-
-CUresult cuMemFree(CUdeviceptr pointer)
-{
-    CUresult result = fake_enter_context("cuMemFree");
-    memory **at = &memories;
-    while (*at && (CUdeviceptr)(uintptr_t)(*at)->bytes != pointer)
-        at = &(*at)->next;
-    if (result == CUDA_SUCCESS && (!*at || (*at)->context != fake_current()))
-        result = fake_misuse("cuMemFree", "unknown address", CUDA_ERROR_INVALID_VALUE);
-    if (result != CUDA_SUCCESS)
-        return fake_leave(result);
-    memory *m = *at;
-    *at = m->next;
-    free(m->bytes);
-    fake_free(m);
-    fake_state.live.memories--;
-    return fake_leave(CUDA_SUCCESS);
-}
-
-CUresult cuMemcpyHtoDAsync(CUdeviceptr to, const void *from, size_t size, CUstream stream)
-{
-    CUresult result = fake_enter_stream("cuMemcpyHtoDAsync", &stream);
-    if (result == CUDA_SUCCESS)
-        result = fake_forbid_capture("cuMemcpyHtoDAsync", stream);
-    if (result == CUDA_SUCCESS)
-        memcpy((void *)(uintptr_t)to, from, size);
-    return fake_leave(result);
-}
-
-CUresult cuMemcpyDtoHAsync(void *to, CUdeviceptr from, size_t size, CUstream stream)
-{
-    CUresult result = fake_enter_stream("cuMemcpyDtoHAsync", &stream);
-    if (result == CUDA_SUCCESS)
-        result = fake_forbid_capture("cuMemcpyDtoHAsync", stream);
-    if (result == CUDA_SUCCESS)
-        memcpy(to, (const void *)(uintptr_t)from, size);
-    return fake_leave(result);
 }

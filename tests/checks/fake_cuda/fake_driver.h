@@ -22,6 +22,7 @@ extern fake_cuda fake_state;
 /* An object: zeroed memory, or the end of the program. The next reset frees what is left. */
 void *fake_make(size_t size);
 void fake_free(void *object);
+void fake_free_bytes(void); /* of all device memory */
 
 /* The calling thread's current context, or NULL. */
 CUcontext fake_current(void);
