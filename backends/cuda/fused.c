@@ -113,6 +113,7 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
         .module = MN_CUDA_FUSED,
         .threads = 32 * warps_for(program, mn_cuda_device_limits(plan->device)),
         .shared_memory = shared_bytes(program),
+        .overlaps = true,
         .work_groups = p->batch * p->heads,
     };
     mn_params_from_program(plan, &out->params);

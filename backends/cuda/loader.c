@@ -31,7 +31,7 @@ static const mn_dynlib_symbol symbols[] = {
     {"cuModuleGetFunction", offsetof(mn_cuda_driver, module_get_function), false},
     {"cuFuncGetAttribute", offsetof(mn_cuda_driver, func_get_attribute), false},
     {"cuFuncSetAttribute", offsetof(mn_cuda_driver, func_set_attribute), false},
-    {"cuLaunchKernel", offsetof(mn_cuda_driver, launch_kernel), false},
+    {"cuLaunchKernelEx", offsetof(mn_cuda_driver, launch_kernel), false},
     {"cuMemAlloc_v2", offsetof(mn_cuda_driver, mem_alloc), false},
     {"cuMemFree_v2", offsetof(mn_cuda_driver, mem_free), false},
     {"cuMemcpyHtoDAsync_v2", offsetof(mn_cuda_driver, memcpy_to_device), false},

@@ -33,7 +33,7 @@ typedef struct mn_cuda_driver {
     __typeof__(&cuModuleGetFunction) module_get_function;
     __typeof__(&cuFuncGetAttribute) func_get_attribute;
     __typeof__(&cuFuncSetAttribute) func_set_attribute;
-    __typeof__(&cuLaunchKernel) launch_kernel;
+    __typeof__(&cuLaunchKernelEx) launch_kernel;
     __typeof__(&cuMemAlloc) mem_alloc;
     __typeof__(&cuMemFree) mem_free;
     __typeof__(&cuMemcpyHtoDAsync) memcpy_to_device;

@@ -70,22 +70,40 @@ void mn_cuda_plan_free(monarch_plan *plan)
     mn_free(allocator, s);
 }
 
-/* Work-groups are counted over two axes, row by row; the last row may be too long by less than
-   one for each row, and a kernel returns where there is nothing to do. */
-static CUresult launch(const mn_cuda_driver *driver, const mn_cuda_launch *l, CUfunction function,
+enum { LEAST_OVERLAPPING = 90 }; /* compute capability */
+
+/*
+ * Work-groups are counted over two axes, row by row; the last row may be too long by less than one
+ * for each row, and a kernel returns where there is nothing to do. A launch that overlaps the one
+ * ahead waits for it by itself, where the device can do that.
+ */
+static CUresult launch(const mn_cuda_device *device, const mn_cuda_launch *l, CUfunction function,
                        CUstream stream, mn_stage_params *block)
 {
     int64_t y = (l->work_groups + longest_axis - 1) / longest_axis;
     int64_t x = (l->work_groups + y - 1) / y;
+    CUlaunchAttribute early = {.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+                               .value.programmaticStreamSerializationAllowed = 1};
+    CUlaunchConfig config = {
+        .gridDimX = (unsigned)x,
+        .gridDimY = (unsigned)y,
+        .gridDimZ = 1,
+        .blockDimX = l->threads,
+        .blockDimY = 1,
+        .blockDimZ = 1,
+        .sharedMemBytes = l->shared_memory,
+        .hStream = stream,
+        .attrs = &early,
+        .numAttrs = l->overlaps && device->limits.capability >= LEAST_OVERLAPPING,
+    };
     void *arguments[] = {block};
-    return driver->launch_kernel(function, (unsigned)x, (unsigned)y, 1, l->threads, 1, 1,
-                                 l->shared_memory, stream, arguments, NULL);
+    return device->driver->launch_kernel(&config, function, arguments, NULL);
 }
 
 monarch_status mn_cuda_plan_launch(const monarch_plan *plan, CUstream stream,
                                    const mn_bindings *bindings, monarch_error *error)
 {
-    const mn_cuda_driver *driver = mn_cuda_device_of(plan->device)->driver;
+    const mn_cuda_device *device = mn_cuda_device_of(plan->device);
     const state *s = plan->state;
     uint32_t end = s->first[bindings->first_run + bindings->run_count];
     for (uint32_t i = s->first[bindings->first_run]; i < end; i++) {
@@ -93,8 +111,8 @@ monarch_status mn_cuda_plan_launch(const monarch_plan *plan, CUstream stream,
             continue;
         mn_stage_params block;
         mn_params_bind(&s->launches[i].params, bindings, &block);
-        CUresult result = launch(driver, &s->launches[i], s->functions[i], stream, &block);
-        MN_TRY(mn_cuda_check(driver, result, "cuLaunchKernel", error));
+        CUresult result = launch(device, &s->launches[i], s->functions[i], stream, &block);
+        MN_TRY(mn_cuda_check(device->driver, result, "cuLaunchKernelEx", error));
     }
     return MONARCH_OK;
 }

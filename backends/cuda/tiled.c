@@ -161,6 +161,7 @@ static void fill(mn_cuda_launch *launch, mn_cuda_module module, const char *kern
         .module = module,
         .threads = (uint32_t)(32 * t->warps * t->packed),
         .shared_memory = t->shared_memory,
+        .overlaps = true,
         .work_groups = packs * t->row_splits * chunks,
         .params = *params,
     };

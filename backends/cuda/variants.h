@@ -22,6 +22,7 @@ typedef struct mn_cuda_launch {
     char kernel[32];
     uint32_t threads;       /* of a work-group */
     uint32_t shared_memory; /* bytes */
+    bool overlaps;          /* may begin before the launch ahead of it has ended */
     int64_t work_groups;
     mn_launch_params params;
 } mn_cuda_launch;

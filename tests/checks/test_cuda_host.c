@@ -169,7 +169,7 @@ static void capture(cuda_scene *s, CUstream stream, CUcontext context)
     for (int i = 0; i < 3; i++)
         fixture_ok("execute", monarch_plan_execute(s->plan, s->queue, &s->args, &error), &error);
     assert_true(s->requests == requests);
-    int launches = count_calls("cuLaunchKernel");
+    int launches = count_calls("cuLaunchKernelEx");
     assert_true(launches > 0);
     assert_int_equal(count_calls("cuCtxPushCurrent"), 3);
     assert_int_equal(count_calls("cuCtxPopCurrent"), 3);

@@ -406,25 +406,31 @@ CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute,
     return fake_leave(result);
 }
 
-CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
-                        unsigned x, unsigned y, unsigned z, unsigned shared_memory, CUstream stream,
-                        void **parameters, void **extra)
+static bool is_shape(const CUlaunchConfig *c)
 {
-    CUresult result = fake_enter_stream("cuLaunchKernel", &stream);
-    bool right = grid_x > 0 && grid_x < 1u << 31 && grid_y > 0 && grid_y <= 65535 && grid_z == 1 &&
-                 x > 0 && x <= 1024 && y == 1 && z == 1 && parameters && parameters[0] && !extra &&
-                 (int64_t)shared_memory + fixed_memory(function) <= SHARED_MEMORY;
+    return c->gridDimX > 0 && c->gridDimX < 1u << 31 && c->gridDimY > 0 && c->gridDimY <= 65535 &&
+           c->gridDimZ == 1 && c->blockDimX > 0 && c->blockDimX <= 1024 && c->blockDimY == 1 &&
+           c->blockDimZ == 1 && (c->numAttrs == 0 || c->attrs);
+}
+
+CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, void **parameters,
+                          void **extra)
+{
+    CUstream stream = config->hStream;
+    CUresult result = fake_enter_stream("cuLaunchKernelEx", &stream);
+    bool right = is_shape(config) && parameters && parameters[0] && !extra &&
+                 (int64_t)config->sharedMemBytes + fixed_memory(function) <= SHARED_MEMORY;
     if (result == CUDA_SUCCESS && !right)
-        result = fake_misuse("cuLaunchKernel", "shape", CUDA_ERROR_INVALID_VALUE);
+        result = fake_misuse("cuLaunchKernelEx", "shape", CUDA_ERROR_INVALID_VALUE);
     if (result == CUDA_SUCCESS && function->module->context != fake_current())
-        result =
-            fake_misuse("cuLaunchKernel", "function of another context", CUDA_ERROR_INVALID_HANDLE);
+        result = fake_misuse("cuLaunchKernelEx", "function of another context",
+                             CUDA_ERROR_INVALID_HANDLE);
     if (result != CUDA_SUCCESS)
         return fake_leave(result);
     fake_launch *launch = &fake_state.latest[fake_state.launches++ % FAKE_LAUNCHES];
-    *launch = (fake_launch){.grid = {grid_x, grid_y, grid_z},
-                            .threads = x,
-                            .shared_memory = shared_memory,
+    *launch = (fake_launch){.grid = {config->gridDimX, config->gridDimY, config->gridDimZ},
+                            .threads = config->blockDimX,
+                            .shared_memory = config->sharedMemBytes,
                             .stream = stream == &legacy ? NULL : stream,
                             .context = fake_current()};
     snprintf(launch->kernel, sizeof launch->kernel, "%s", function->name);
