@@ -14,7 +14,8 @@ import torch
 
 GRAPH_SECONDS = 2e-3  # least time of one replay: the two events around it cost about 2 us
 MOST_EXECUTIONS = 4096  # in one graph
-LEAST_SAMPLES, MOST_SAMPLES = 5, 300
+LEAST_SAMPLES, LEAST_LONG_SAMPLES, MOST_SAMPLES = 7, 3, 300
+LONG_SECONDS = 0.2
 COPY_BYTES, COPY_SAMPLES = 1 << 30, 20
 
 
@@ -55,6 +56,7 @@ class GraphTimer:
 
     def run(self, call, sets):
         """Each set once, without a graph: first calls load kernels, which no capture may."""
+        torch.cuda.synchronize()  # the tensors were made on another stream
         with torch.cuda.stream(self.stream):
             for i in range(sets):
                 call(i)
@@ -82,11 +84,11 @@ class GraphTimer:
         if factor > 1:
             graph = self.capture(call, sets, executions)
         taken = self.replay(graph)  # warm-up
+        least = LEAST_LONG_SAMPLES if taken[0] > LONG_SECONDS else LEAST_SAMPLES
         batch = max(1, min(16, int(0.02 / taken[0])))
         samples = []
         end = time.monotonic() + seconds
-        while len(samples) < LEAST_SAMPLES or (len(samples) < MOST_SAMPLES
-                                               and time.monotonic() < end):
+        while len(samples) < least or (len(samples) < MOST_SAMPLES and time.monotonic() < end):
             samples += self.replay(graph, batch)
         return summary([s / executions for s in samples], executions)
 
