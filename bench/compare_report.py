@@ -51,7 +51,12 @@ def gpu_slug(name):
 def text(value):
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def short(us):
+    """Microseconds with about four digits, never with an exponent."""
+    return f"{us:.{0 if us >= 1000 else 1 if us >= 100 else 2}f}"
 
 
 def write_csv(path, rows):
@@ -66,7 +71,7 @@ def time_range(row, name):
     median = row.get("us" if name == "us" else f"{name}_us")
     if median is None:
         return "-"
-    return f"{median:.4g} ({row[f'{name}_p10']:.4g}-{row[f'{name}_p90']:.4g})"
+    return f"{short(median)} ({short(row[f'{name}_p10'])}-{short(row[f'{name}_p90'])})"
 
 
 def ratio(row, column):
@@ -81,7 +86,7 @@ def markdown_row(row):
     return (f"| {row['batch']}, {row['heads']}, {row['tokens']}, {dims} | {row['block']} "
             f"| {row['steps']} | {row['dtype']} | {row['variant']} | {time_range(row, 'us')} "
             f"| {time_range(row, 'fa2')} | {ratio(row, 'fa2_us')} | {time_range(row, 'cudnn')} "
-            f"| {ratio(row, 'cudnn_us')} | {row['floor_us']:.4g} "
+            f"| {ratio(row, 'cudnn_us')} | {short(row['floor_us'])} "
             f"| {row['us'] / row['floor_us']:.2f} | {row['rel_error']:.1e} "
             f"| {'-' if host is None else f'{host:.3g}'} |")
 
