@@ -300,7 +300,6 @@ def parse():
     parser.add_argument("--seed", type=int, default=secrets.randbits(31))
     parser.add_argument("--commit", help="what the library was built from (default: asks git)")
     parser.add_argument("--out", type=Path, help="folder for GPU.csv and GPU.md")
-    parser.add_argument("--name", help="GPU in these names (default: from the device's name)")
     options = parser.parse_args()
     try:
         base = Shape(block=options.block, steps=options.steps, pad=options.pad)
@@ -335,7 +334,7 @@ def main():
         sys.exit("compare.py: nothing was measured")
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        name = options.name or gpu_slug(run.common["gpu"])
+        name = gpu_slug(run.common["gpu"])
         write_csv(options.out / f"{name}.csv", rows)
         (options.out / f"{name}.md").write_text(markdown(rows), encoding="utf-8")
     print(f"{len(rows)} rows, {time.monotonic() - start:.0f} s")
