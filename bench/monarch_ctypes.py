@@ -243,4 +243,5 @@ class CudaDevice(Device):
 
     def close(self):
         self.library.c.monarch_queue_destroy(c.byref(self.queue))
+        self.library.c.monarch_cuda_device_destroy(c.byref(self.handle))
         super().close()

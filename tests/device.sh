@@ -64,6 +64,8 @@ log=$out/log.txt
 : >"$summary"
 : >"$log"
 failures=0
+scratch=$(mktemp) || exit 2
+trap 'rm -f "$scratch"' EXIT
 
 say() {
     printf '%s\n' "$*" | tee -a "$summary"
@@ -134,15 +136,15 @@ run_sanitizers() {
 measured() {
     local name=$1 files=$2 started=$SECONDS status file rows=0
     shift 2
-    printf '\n#### %s\n# %s\n' "$name" "$*" >>"$log"
-    "$@" >>"$log" 2>&1
+    "$@" >"$scratch" 2>&1
     status=$?
+    { printf '\n#### %s\n# %s\n' "$name" "$*" && cat "$scratch"; } >>"$log"
     file=$(compgen -G "$files" | sed -n 1p)
     [ -s "$file" ] && rows=$(($(wc -l <"$file") - 1))
     say "$name: exit status $status, $rows rows, $((SECONDS - started)) s"
     if [ "$status" -ne 0 ] || [ "$rows" -lt 1 ]; then
-        fail "$name" "exit status $status, $rows rows; the end of its output:"
-        tail -n 15 "$log" | sed 's/^/    /' | tee -a "$summary"
+        fail "$name" "the end of its output:"
+        tail -n 15 "$scratch" | cut -c1-200 | sed 's/^/    /' | tee -a "$summary"
     fi
 }
 

@@ -32,6 +32,7 @@ from summary import LINES_SHOWN, Sum, add_meson_test  # noqa: E402
 
 DTYPES = ("f32", "f16", "bf16")
 SPLIT = ("plan", "stage", "property", "objective", "bitwise")  # run once for each dtype: they last
+FAILURES_SHOWN, FAILURE_LINES = 12, 12  # in the report; the log has all
 ERROR_STATUS = "86"  # of compute-sanitizer when it found something
 TOOLS = {
     "memcheck": ["--leak-check", "full"],
@@ -66,9 +67,10 @@ shape=1,2,300,40,24 block=17 steps=2 dtype=f32 pad=begin
 Job = collections.namedtuple("Job", "name command timeout environment")
 
 
-def libraries(build):
-    """The environment in which programs of the build find it and what it carries."""
-    folders = [str(build), str(build / "lib"), os.environ.get("LD_LIBRARY_PATH", "")]
+def libraries(build, first=""):
+    """The environment in which programs of the build find it and what it carries. `first`: where
+    they look before that, such as for a stand-in of a driver."""
+    folders = [first, str(build), str(build / "lib"), os.environ.get("LD_LIBRARY_PATH", "")]
     return {"LD_LIBRARY_PATH": ":".join(folder for folder in folders if folder)}
 
 
@@ -100,7 +102,9 @@ def test_jobs(build, options):
         if any(suite.endswith(":plain") for suite in test["suite"]):
             continue
         command = [moved(argument, build, directories) for argument in test["cmd"]]
-        environment = {**test["env"], **libraries(build)}
+        wanted = test["env"].get("LD_LIBRARY_PATH", "").split(":")
+        first = ":".join(moved(folder, build, directories) for folder in wanted if folder)
+        environment = {**test["env"], **libraries(build, first)}
         numeric = any(suite.endswith(":numeric") for suite in test["suite"])
         if numeric and test["name"] in SPLIT:
             for dtype in DTYPES:
@@ -194,9 +198,12 @@ def report(options, jobs, records, seconds):
     if options.part in TOOLS:
         lines.append(f"    {errors} errors or hazards reported by compute-sanitizer")
     lines += skip_reasons(total.skipped)
-    for name, text in total.failed[:30]:
+    for name, text in total.failed[:FAILURES_SHOWN]:
         lines.append(f"    FAILED {name}")
-        lines += [f"        {line}" for line in text.split("\n")[-LINES_SHOWN:] if line.strip()]
+        lines += [f"        {line[:200]}" for line in text.split("\n")[-FAILURE_LINES:]
+                  if line.strip()]
+    if len(total.failed) > FAILURES_SHOWN:
+        lines.append(f"    and {len(total.failed) - FAILURES_SHOWN} more that FAILED, in the log")
     text = "\n".join(lines) + "\n"
     print(text, end="", flush=True)
     with open(options.report, "a", encoding="utf-8") as file:

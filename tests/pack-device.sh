@@ -36,13 +36,20 @@ while IFS= read -r program; do
     cp "$build/$program" "$pack/$program"
 done < <(cd "$build" && find bench tests -maxdepth 2 -type f -perm -u+x ! -name '*.*' |
     LC_ALL=C sort)
+# Libraries that tests load instead of the system's.
+(cd "$build" && find tests \( -type f -o -type l \) -name '*.so*' ! -path '*.p/*' \
+    -exec cp -a --parents {} "$pack" \;)
 (cd "$pack" && strip --strip-unneeded "${programs[@]}" && strip --strip-unneeded libmonarch.so.*.*)
 
-# What the programs load, but for the C library and our own.
+# What the programs load, but for the C library, drivers and what the build made itself: a stand-in
+# of a driver in lib/ would be taken for the real one by every program.
 (cd "$build" && ldd "${programs[@]}") | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' |
-    LC_ALL=C sort -u | while IFS= read -r library; do
+    xargs realpath -s | LC_ALL=C sort -u | while IFS= read -r library; do
+    case $library in
+    "$build"/* | */libcuda.so.* | */libOpenCL.so.* | */libvulkan.so.*) continue ;;
+    esac
     case $(basename "$library") in
-    libmonarch.so.* | libc.so.* | libm.so.* | libdl.so.* | libpthread.so.* | librt.so.*) ;;
+    libc.so.* | libm.so.* | libdl.so.* | libpthread.so.* | librt.so.*) ;;
     libgcc_s.so.* | libstdc++.so.*) ;;
     *) cp -L "$library" "$pack/lib/" ;;
     esac
