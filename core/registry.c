@@ -2,12 +2,19 @@
 #include "core/registry.h"
 
 extern const mn_backend mn_cpu_backend;
+#ifdef MN_HAVE_CUDA
+extern const mn_backend mn_cuda_backend;
+#endif
 
 const mn_registry_entry *mn_registry(uint32_t *count)
 {
     static const mn_registry_entry entries[] = {
         {"cpu", &mn_cpu_backend, NULL},
+#ifdef MN_HAVE_CUDA
+        {"cuda", &mn_cuda_backend, NULL},
+#else
         {"cuda", NULL, "this build has no cuda backend"},
+#endif
         {"opencl", NULL, "this build has no opencl backend"},
         {"vulkan", NULL, "this build has no vulkan backend"},
     };

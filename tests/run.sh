@@ -146,7 +146,7 @@ if ! $quick; then
 
     header "Static analysis"
     sources() {
-        find include core backends tests bench -name "*.$1" -type f | LC_ALL=C sort
+        find include core backends shaders tests bench -name "*.$1" -type f | LC_ALL=C sort
     }
     tidy() {
         python3 tests/checks/list_sources.py "$root/release" |
@@ -159,7 +159,7 @@ if ! $quick; then
             core backends bench tests
     }
     format() {
-        { sources c && sources h; } | xargs clang-format --dry-run --Werror
+        for ending in c h cu cuh; do sources "$ending"; done | xargs clang-format --dry-run --Werror
     }
     check clang-tidy tidy
     check cppcheck static_check

@@ -91,8 +91,15 @@ MONARCH_API monarch_status monarch_plan_execute(const monarch_plan *plan, monarc
                                                 monarch_error *error);
 
 /*
- * Executes `count` times and writes the device time of each in seconds. For measurement: waits
- * until all are done.
+ * Executes the plan and writes `count` times of one execution, in seconds. For measurement: waits
+ * for the work enqueued before, and until all is done.
+ *
+ * On the cpu device each time is that of one execution, by the host's clock. On a cuda device it is
+ * device time: the plan is captured into a graph of up to 64 executions, enough for 100 us of work,
+ * and each time is that of one replay of it, between two events, divided by its executions. The
+ * replays follow each other without the host in between, so what it costs to launch a kernel is
+ * left out, and caches are as warm as the same inputs over and over make them. They run on a
+ * stream of their own; it is an error when the queue's stream is being captured.
  */
 MONARCH_API monarch_status monarch_plan_time(const monarch_plan *plan, monarch_queue *queue,
                                              const monarch_plan_args *args, uint32_t count,

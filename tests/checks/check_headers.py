@@ -17,6 +17,8 @@ WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wundef", "-Wshadow", "-Wconversi
 C_ONLY = ["-Wstrict-prototypes", "-Wmissing-prototypes"]
 
 NATIVE = re.compile(r"cuda\w*\.h$|CL/|vulkan/")
+# A public header that repeats types of a native one, so that it needs none: both must go together.
+BESIDE = {"monarch/cuda.h": ["cuda.h", "cuda_runtime_api.h"]}
 
 
 def compile_text(compiler, language, text):
@@ -43,11 +45,20 @@ def check(folder, compiler, language):
         # Twice, because the guard has to work; a declaration after it, because a file without
         # one is itself a pedantic warning.
         text = f"#include <{name}>\n#include <{name}>\nextern int only_the_header;\n"
-        good, message = compile_text(compiler, language + ["-I", folder], text)
-        print(f"{name}: {' '.join(language)}: {'ok' if good else 'FAILED'}")
-        if not good:
-            print(message)
-            failed.append(name)
+        orders = {"": text}
+        for native in BESIDE.get(name, ()):
+            line = f"#include <{native}>\n"
+            if compile_text(compiler, language, line)[0]:
+                orders[f" before <{native}>"] = text + line
+                orders[f" after <{native}>"] = line + text
+            else:
+                print(f"{name}: not tried beside <{native}>, which is not on this machine")
+        for order, source in orders.items():
+            good, message = compile_text(compiler, language + ["-I", folder], source)
+            print(f"{name}{order}: {' '.join(language)}: {'ok' if good else 'FAILED'}")
+            if not good:
+                print(message)
+                failed.append(name)
     return failed
 
 

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "backends/cuda/variants.h"
+#include "shaders/cuda/layout.h"
+
+/*
+ * All steps of one head in one work-group, for heads that fit into shared memory. Then q, k, v are
+ * read once and the output is written once, the least that any way can do.
+ */
+
+enum { WIDEST = 128, LARGEST_GROUP = 32, FEW_WARPS = 8, MANY_WARPS = 16 };
+
+static int kernel_width(const monarch_problem *p)
+{
+    int64_t features = p->head_dim > p->value_dim ? p->head_dim : p->value_dim;
+    return features <= 32 ? 32 : features <= 64 ? 64 : features <= 96 ? 96 : 128;
+}
+
+static uint32_t shared_bytes(const mn_program *program)
+{
+    const monarch_problem *p = &program->problem;
+    int pitch = mn_tile_pitch(kernel_width(p), 2);
+    return (uint32_t)mn_fused_bytes((int)program->blocks, (int)p->block_size, p->steps, pitch);
+}
+
+static bool fits_elements(const monarch_problem *p, mn_reason *reason)
+{
+    monarch_dtype dtype = p->q.dtype;
+    if (dtype == MONARCH_F32 || p->k.dtype != dtype || p->v.dtype != dtype || p->out.dtype != dtype)
+        snprintf(reason->text, sizeof reason->text,
+                 "q, k, v and out of %s, %s, %s and %s; variant fused needs f16 or bf16 for all",
+                 monarch_dtype_name(dtype), monarch_dtype_name(p->k.dtype),
+                 monarch_dtype_name(p->v.dtype), monarch_dtype_name(p->out.dtype));
+    else if (p->q.strides.feature != 1 || p->k.strides.feature != 1 || p->v.strides.feature != 1 ||
+             p->out.strides.feature != 1)
+        snprintf(reason->text, sizeof reason->text,
+                 "a feature stride other than 1, which variant fused needs");
+    else
+        return true;
+    return false;
+}
+
+static bool fits_shape(const mn_program *program, const mn_cuda_limits *limits, mn_reason *reason)
+{
+    const monarch_problem *p = &program->problem;
+    if (p->block_size > LARGEST_GROUP || program->blocks > LARGEST_GROUP)
+        snprintf(reason->text, sizeof reason->text,
+                 "%" PRId64 " blocks of %" PRId64 " tokens; variant fused takes up to %d of each",
+                 program->blocks, p->block_size, LARGEST_GROUP);
+    else if (p->head_dim > WIDEST || p->value_dim > WIDEST)
+        snprintf(reason->text, sizeof reason->text,
+                 "%" PRId64 " features; variant fused takes up to %d",
+                 p->head_dim > p->value_dim ? p->head_dim : p->value_dim, WIDEST);
+    else if (shared_bytes(program) > limits->shared_memory)
+        snprintf(reason->text, sizeof reason->text,
+                 "a head of %" PRIu32 " bytes of shared memory; a work-group has %" PRIu32,
+                 shared_bytes(program), limits->shared_memory);
+    else
+        return true;
+    return false;
+}
+
+static uint32_t covers(const mn_variant *variant, const monarch_device *device,
+                       const mn_program *program, uint32_t first, uint32_t limit, mn_reason *reason)
+{
+    (void)variant;
+    const mn_cuda_limits *limits = mn_cuda_device_limits(device);
+    if (first != 0 || limit != program->step_count)
+        snprintf(reason->text, sizeof reason->text, "variant fused runs all stages or none");
+    else if (limits->capability < 80)
+        snprintf(reason->text, sizeof reason->text,
+                 "compute capability %d.%d; variant fused needs 8.0", limits->capability / 10,
+                 limits->capability % 10);
+    else if (fits_elements(&program->problem, reason) && fits_shape(program, limits, reason))
+        return program->step_count;
+    return 0;
+}
+
+static uint64_t scratch(const mn_variant *variant, const monarch_device *device,
+                        const mn_program *program, uint32_t first, uint32_t count)
+{
+    (void)variant;
+    (void)device;
+    (void)program;
+    (void)first;
+    (void)count;
+    return 0;
+}
+
+/* Few warps where several heads share a multiprocessor and hide each other's waiting. */
+static uint32_t warps_for(const mn_program *program, const mn_cuda_limits *limits)
+{
+    const monarch_problem *p = &program->problem;
+    uint32_t bytes = shared_bytes(program) + limits->reserved_shared_memory;
+    bool alone = 2 * bytes > limits->shared_memory_per_multiprocessor ||
+                 p->batch * p->heads <= limits->multiprocessors;
+    int64_t groups = p->block_size > program->blocks ? p->block_size : program->blocks;
+    int64_t most = alone ? MANY_WARPS : FEW_WARPS;
+    return (uint32_t)(groups < most ? groups : most);
+}
+
+static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *plan, uint32_t run,
+                         mn_cuda_launch *out)
+{
+    (void)variant;
+    (void)run;
+    const mn_program *program = &plan->program;
+    const monarch_problem *p = &program->problem;
+    int64_t groups = p->block_size > program->blocks ? p->block_size : program->blocks;
+    *out = (mn_cuda_launch){
+        .module = MN_CUDA_FUSED,
+        .threads = 32 * warps_for(program, mn_cuda_device_limits(plan->device)),
+        .shared_memory = shared_bytes(program),
+        .work_groups = p->batch * p->heads,
+    };
+    mn_params_from_program(plan, &out->params);
+    snprintf(out->kernel, sizeof out->kernel, "fused_%s_%d_%d", monarch_dtype_name(p->q.dtype),
+             kernel_width(p), groups > 16 ? 2 : 1);
+    return 1;
+}
+
+const mn_cuda_variant mn_cuda_fused = {
+    .base = {"fused", covers, scratch},
+    .launches = launches,
+};

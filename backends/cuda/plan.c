@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/cuda/cuda.h"
+
+#include "core/alloc.h"
+#include "core/error.h"
+
+/* plan->state: the launches of all runs, one after the other. */
+typedef struct state {
+    mn_cuda_launch *launches;
+    CUfunction *functions; /* of each launch */
+    uint32_t *first;       /* launch of each run, and behind the last */
+} state;
+
+/* One of the two axes that work-groups are counted on; the other takes up to 65,535. */
+static const int64_t longest_axis = INT64_C(1) << 30;
+
+static monarch_status allocate_state(monarch_plan *plan, monarch_error *error)
+{
+    const monarch_allocator *allocator = &plan->device->instance->allocator;
+    size_t most = 0;
+    for (uint32_t i = 0; i < plan->run_count; i++)
+        most += (size_t)MN_CUDA_STEP_LAUNCHES * plan->runs[i].count;
+    state *s = mn_alloc(allocator, sizeof *s);
+    plan->state = s;
+    if (!s)
+        return mn_fail_memory(error, "the launches of a plan");
+    s->launches = mn_alloc_array(allocator, most, sizeof *s->launches);
+    s->functions = mn_alloc_array(allocator, most, sizeof *s->functions);
+    s->first = mn_alloc_array(allocator, (size_t)plan->run_count + 1, sizeof *s->first);
+    if (!s->launches || !s->functions || !s->first)
+        return mn_fail_memory(error, "the launches of a plan");
+    return MONARCH_OK;
+}
+
+static monarch_status find_kernels(const monarch_plan *plan, monarch_error *error)
+{
+    mn_cuda_device *device = mn_cuda_device_of(plan->device);
+    const state *s = plan->state;
+    MN_TRY(mn_cuda_enter(device, error));
+    monarch_status status = MONARCH_OK;
+    for (uint32_t i = 0; i < s->first[plan->run_count] && status == MONARCH_OK; i++)
+        status = mn_cuda_find_kernel(device, s->launches[i].module, s->launches[i].kernel,
+                                     &s->functions[i], error);
+    return mn_cuda_leave(device, status, error);
+}
+
+monarch_status mn_cuda_plan_build(monarch_plan *plan, monarch_error *error)
+{
+    if (plan->run_count == 0)
+        return MONARCH_OK;
+    MN_TRY(allocate_state(plan, error));
+    const state *s = plan->state;
+    for (uint32_t i = 0; i < plan->run_count; i++) {
+        const mn_cuda_variant *variant = plan->runs[i].variant;
+        s->first[i + 1] =
+            s->first[i] + variant->launches(variant, plan, i, &s->launches[s->first[i]]);
+    }
+    return find_kernels(plan, error);
+}
+
+void mn_cuda_plan_free(monarch_plan *plan)
+{
+    const monarch_allocator *allocator = &plan->device->instance->allocator;
+    state *s = plan->state;
+    if (!s)
+        return;
+    mn_free(allocator, s->launches);
+    mn_free(allocator, s->functions);
+    mn_free(allocator, s->first);
+    mn_free(allocator, s);
+}
+
+/* Work-groups are counted over two axes, row by row; the last row may be too long by less than
+   one for each row, and a kernel returns where there is nothing to do. */
+static CUresult launch(const mn_cuda_driver *driver, const mn_cuda_launch *l, CUfunction function,
+                       CUstream stream, mn_stage_params *block)
+{
+    int64_t y = (l->work_groups + longest_axis - 1) / longest_axis;
+    int64_t x = (l->work_groups + y - 1) / y;
+    void *arguments[] = {block};
+    return driver->launch_kernel(function, (unsigned)x, (unsigned)y, 1, l->threads, 1, 1,
+                                 l->shared_memory, stream, arguments, NULL);
+}
+
+monarch_status mn_cuda_plan_launch(const monarch_plan *plan, CUstream stream,
+                                   const mn_bindings *bindings, monarch_error *error)
+{
+    const mn_cuda_driver *driver = mn_cuda_device_of(plan->device)->driver;
+    const state *s = plan->state;
+    uint32_t end = s->first[bindings->first_run + bindings->run_count];
+    for (uint32_t i = s->first[bindings->first_run]; i < end; i++) {
+        if (s->launches[i].work_groups == 0)
+            continue;
+        mn_stage_params block;
+        mn_params_bind(&s->launches[i].params, bindings, &block);
+        CUresult result = launch(driver, &s->launches[i], s->functions[i], stream, &block);
+        MN_TRY(mn_cuda_check(driver, result, "cuLaunchKernel", error));
+    }
+    return MONARCH_OK;
+}
+
+monarch_status mn_cuda_plan_enqueue(const monarch_plan *plan, monarch_queue *queue,
+                                    const mn_bindings *bindings, monarch_error *error)
+{
+    const mn_cuda_device *device = mn_cuda_device_of(plan->device);
+    if (bindings->run_count == 0)
+        return MONARCH_OK;
+    MN_TRY(mn_cuda_push(device, error));
+    monarch_status status =
+        mn_cuda_plan_launch(plan, ((const mn_cuda_queue *)queue)->stream, bindings, error);
+    return mn_cuda_leave(device, status, error);
+}

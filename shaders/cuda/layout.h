@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MN_CUDA_LAYOUT_H
+#define MN_CUDA_LAYOUT_H
+
+/*
+ * How the tiled kernels divide shared memory: used by the kernels and by the host that asks for it.
+ * Rows are 16 bytes longer than their features, so that 8 rows read at once meet all banks.
+ */
+
+#if defined(__CUDACC__)
+#define MN_LAYOUT_FUNCTION static __host__ __device__ constexpr
+#else
+#define MN_LAYOUT_FUNCTION static inline
+#endif
+
+enum {
+    MN_TILE_ROWS = 16,    /* rows of scores that a warp holds */
+    MN_TILE_COLUMNS = 64, /* columns of scores that a warp holds at a time, at most */
+    MN_TILE_WIDEST = 128, /* features of an output that a warp holds, at most */
+    MN_TILE_ROW_PADDING = 16,
+    MN_TILE_BIAS_BYTES = 2 * 4 * MN_TILE_COLUMNS /* two terms to take off the scores of a column */
+};
+
+/* Bytes of a row of `width` features. */
+MN_LAYOUT_FUNCTION int mn_tile_pitch(int width, int element_size)
+{
+    return width * element_size + MN_TILE_ROW_PADDING;
+}
+
+/* Bytes that hold the probabilities of a warp; only f32 passes them through shared memory. */
+MN_LAYOUT_FUNCTION int mn_tile_probability_bytes(int element_size)
+{
+    return element_size == 4 ? MN_TILE_ROWS * (MN_TILE_COLUMNS + 4) * 4 : 0;
+}
+
+/*
+ * Bytes of one group: the query rows of its warps, `stages` times a tile of keys, of values (width
+ * 0: none) and of bias, the probabilities of its warps, and one flag.
+ */
+MN_LAYOUT_FUNCTION int mn_tile_group_bytes(int warps, int stages, int columns, int width,
+                                           int value_width, int element_size)
+{
+    int tile = columns * mn_tile_pitch(width, element_size) + MN_TILE_BIAS_BYTES +
+               (value_width > 0 ? columns * mn_tile_pitch(value_width, element_size) : 0);
+    return warps * (MN_TILE_ROWS * mn_tile_pitch(width, element_size) +
+                    mn_tile_probability_bytes(element_size)) +
+           stages * tile + 16;
+}
+
+/* The fused kernel: bytes from block to block, an odd number of 16, and bytes of a head: a row of
+   zeros, the tensors, and two squares of terms. */
+MN_LAYOUT_FUNCTION int mn_fused_block_pitch(int block, int pitch)
+{
+    return (block * pitch / 16 | 1) * 16;
+}
+
+MN_LAYOUT_FUNCTION int mn_fused_bytes(int blocks, int block, int steps, int pitch)
+{
+    int tensors = steps == 1 ? 3 : 4, side = blocks > 16 || block > 16 ? 32 : 16;
+    return pitch + tensors * blocks * mn_fused_block_pitch(block, pitch) + 2 * side * side * 4;
+}
+
+#endif

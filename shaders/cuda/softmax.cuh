@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MN_CUDA_SOFTMAX_CUH
+#define MN_CUDA_SOFTMAX_CUH
+
+#include "shaders/cuda/layout.h"
+#include "shaders/cuda/operand.cuh"
+
+/* Softmax of the scores that a warp holds, in units of log2; see tile_mma.cuh for who holds what.
+ */
+
+/* Largest of, or sum over, the four threads that share a row. */
+__device__ inline float row_largest(float x)
+{
+    x = fmaxf(x, __shfl_xor_sync(~0u, x, 1));
+    return fmaxf(x, __shfl_xor_sync(~0u, x, 2));
+}
+
+__device__ inline float row_sum(float x)
+{
+    x += __shfl_xor_sync(~0u, x, 1);
+    return x + __shfl_xor_sync(~0u, x, 2);
+}
+
+/* The same for the eight threads that share a column. */
+__device__ inline float column_largest(float x)
+{
+    x = fmaxf(x, __shfl_xor_sync(~0u, x, 4));
+    x = fmaxf(x, __shfl_xor_sync(~0u, x, 8));
+    return fmaxf(x, __shfl_xor_sync(~0u, x, 16));
+}
+
+__device__ inline float column_sum(float x)
+{
+    x += __shfl_xor_sync(~0u, x, 4);
+    x += __shfl_xor_sync(~0u, x, 8);
+    return x + __shfl_xor_sync(~0u, x, 16);
+}
+
+/* 2^y y, for y down to -inf: 0 * -inf is NaN. */
+__device__ inline float add_entropy(float weight, float y, float sum)
+{
+    return fmaf(weight, fmaxf(y, -1000.0f), sum);
+}
+
+/* cL of a row from the sum of 2^y and that of 2^y y, y being score - largest. Both terms have one
+   sign, so nothing cancels, however large the scores. */
+__device__ inline float entropy_of(float weighted, float sum)
+{
+    return sum == 0.0f ? infinity() : ln_2 * (weighted / sum - log2f(sum));
+}
+
+/* Softmax of a thread's two rows over the columns seen so far. */
+struct softmax_state {
+    float largest[2];
+    float sum[2];     /* of 2^y; of this thread's columns until finish() */
+    float entropy[2]; /* of 2^y y, likewise */
+
+    __device__ void start()
+    {
+        for (int r = 0; r < 2; r++) {
+            largest[r] = -infinity();
+            sum[r] = entropy[r] = 0.0f;
+        }
+    }
+
+    /* What to take off scores; a row without any column yet must not make NaN of them. */
+    __device__ float base(int r) const
+    {
+        return largest[r] == -infinity() ? 0.0f : largest[r];
+    }
+
+    /* Takes in the tile's largest scores; returns by what earlier sums shrink. */
+    template <bool ENTROPY> __device__ void raise(const float (&tile)[2], float (&shrink)[2])
+    {
+        for (int r = 0; r < 2; r++) {
+            float before = largest[r];
+            largest[r] = fmaxf(before, tile[r]);
+            shrink[r] = exp2_fast(before - base(r));
+            if (ENTROPY && before != -infinity())
+                entropy[r] = shrink[r] * fmaf(before - largest[r], sum[r], entropy[r]);
+            sum[r] *= shrink[r];
+        }
+    }
+
+    template <bool ENTROPY> __device__ void finish()
+    {
+        for (int r = 0; r < 2; r++) {
+            sum[r] = row_sum(sum[r]);
+            if (ENTROPY)
+                entropy[r] = row_sum(entropy[r]);
+        }
+    }
+};
+
+/* What to take off the score of (row, column): one term of the row and two of the column. */
+struct score_bias {
+    const float *columns; /* of the tile's columns; MN_TILE_COLUMNS on, the second terms */
+    float rows[2];
+};
+
+/*
+ * Turns a tile of raw products into 2^(score - largest) and takes its columns into the state. With
+ * TWICE a score is log2 of a probability, and its terms are taken off one after the other, in the
+ * order in which they were found: then it is exact where the probability is near 1.
+ */
+template <bool ENTROPY, bool TWICE, int N>
+__device__ inline void softmax_tile(float (&s)[N][4], softmax_state &state, float (&shrink)[2],
+                                    const score_bias &bias, float scale, int count, int lane)
+{
+    float tile[2] = {-infinity(), -infinity()};
+#pragma unroll
+    for (int n = 0; n < N; n++) {
+        if (n / 2 < count) {
+            const float *b = bias.columns + n * 8 + lane % 4 * 2;
+            const float2 one = *reinterpret_cast<const float2 *>(b);
+            const float2 two = TWICE ? *reinterpret_cast<const float2 *>(b + MN_TILE_COLUMNS)
+                                     : make_float2(0.0f, 0.0f);
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                if (TWICE)
+                    s[n][i] = fmaf(s[n][i], scale, -bias.rows[i / 2]) - (i % 2 ? one.y : one.x) -
+                              (i % 2 ? two.y : two.x);
+                else
+                    s[n][i] = fmaf(s[n][i], scale, i % 2 ? -one.y : -one.x);
+                tile[i / 2] = fmaxf(tile[i / 2], s[n][i]);
+            }
+        }
+    }
+    tile[0] = row_largest(tile[0]);
+    tile[1] = row_largest(tile[1]);
+    state.raise<ENTROPY>(tile, shrink);
+    const float base[2] = {state.base(0), state.base(1)};
+#pragma unroll
+    for (int n = 0; n < N; n++) {
+        if (n / 2 < count) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                float y = s[n][i] - base[i / 2];
+                s[n][i] = exp2_fast(y);
+                state.sum[i / 2] += s[n][i];
+                if (ENTROPY)
+                    state.entropy[i / 2] = add_entropy(s[n][i], y, state.entropy[i / 2]);
+            }
+        }
+    }
+}
+
+#endif

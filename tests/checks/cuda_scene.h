@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_CHECKS_CUDA_SCENE_H
+#define TESTS_CHECKS_CUDA_SCENE_H
+
+#include "fake_cuda/fake_cuda.h"
+#include "fixture.h"
+
+/* The cuda backend on the stand-in driver: an instance with its first device, and what one
+ * execution of fixture_problem needs, in f16 and with a mask. */
+typedef struct cuda_scene {
+    monarch_instance *instance;
+    monarch_device *device;
+    monarch_queue *queue;
+    monarch_plan *plan;
+    monarch_buffer *q, *k, *v, *mask, *out, *workspace;
+    monarch_plan_args args;
+    int allocations;   /* of host memory, alive */
+    uint64_t requests; /* of host memory, ever */
+    char log[4096];    /* warnings */
+} cuda_scene;
+
+/* Each fails the test when it cannot. */
+void cuda_scene_open(cuda_scene *s);                         /* instance and device */
+void cuda_scene_prepare(cuda_scene *s, const char *variant); /* the rest */
+void cuda_scene_close(cuda_scene *s);                        /* all of it; nothing may be left */
+
+/* Parameters of an instance with the cuda backend alone, on the scene's allocator and log. */
+monarch_instance_params cuda_scene_params(cuda_scene *s);
+
+monarch_problem cuda_scene_problem(void);
+
+/* Calls `visit` with the name of each variant of the device. */
+void cuda_scene_variants(const monarch_device *device, void (*visit)(const char *variant));
+
+/* Nothing of the stand-in is alive, and nothing was misused. */
+void cuda_scene_check_clean(void);
+
+#endif

@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fake_driver.h"
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The driver calls that the library uses, see fake_cuda.h. Objects are small blocks of memory, so
+ * that a sanitizer sees the use of one that is gone. */
+
+struct CUmod_st {
+    CUcontext context;
+};
+
+struct CUfunc_st {
+    CUmodule module;
+    struct CUfunc_st *next;
+    char name[48];
+};
+
+/* Heads every object, so that what is left over can be found. */
+typedef struct block {
+    struct block *next;
+    max_align_t object[];
+} block;
+
+enum { STACK = 16, SHARED_MEMORY = 232448, FIXED_SHARED_MEMORY = 1536 };
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+fake_cuda fake_state = {.devices = FAKE_DEVICES, .capability = 90};
+static bool initialised;
+static struct CUctx_st primary[FAKE_DEVICES];
+static struct CUstream_st legacy;
+static block *blocks;
+static struct CUfunc_st *functions;
+static _Thread_local CUcontext stack[STACK];
+static _Thread_local int depth;
+
+fake_cuda *fake_cuda_state(void)
+{
+    return &fake_state;
+}
+
+void fake_cuda_clear(void)
+{
+    fake_state.calls = 0;
+    memset(fake_state.names, 0, sizeof fake_state.names);
+}
+
+/* What could not be freed, because that call was made to fail, ends here. */
+static void free_all(void)
+{
+    fake_free_bytes();
+    while (blocks) {
+        block *next = blocks->next;
+        free(blocks);
+        blocks = next;
+    }
+    functions = NULL;
+}
+
+void fake_cuda_reset(void)
+{
+    free_all();
+    memset(&fake_state, 0, sizeof fake_state);
+    memset(primary, 0, sizeof primary);
+    memset(&legacy, 0, sizeof legacy);
+    fake_state.devices = FAKE_DEVICES;
+    fake_state.capability = 90;
+    initialised = false;
+    depth = 0;
+}
+
+CUcontext fake_cuda_context(int device)
+{
+    CUcontext context = fake_make(sizeof *context);
+    context->device = device;
+    fake_state.live.contexts++;
+    return context;
+}
+
+void fake_cuda_context_end(CUcontext context)
+{
+    fake_state.live.contexts--;
+    fake_free(context);
+}
+
+int fake_cuda_depth(void)
+{
+    return depth;
+}
+
+int fake_cuda_captured(CUstream stream)
+{
+    return stream->capturing && !stream->broken ? stream->captured : -1;
+}
+
+void *fake_make(size_t size)
+{
+    block *b = calloc(1, sizeof *b + size);
+    if (!b)
+        abort();
+    b->next = blocks;
+    blocks = b;
+    return b->object;
+}
+
+void fake_free(void *object)
+{
+    block **at = &blocks;
+    while (*at && (void *)(*at)->object != object)
+        at = &(*at)->next;
+    if (!*at)
+        abort(); /* not an object, or no longer one */
+    block *b = *at;
+    *at = b->next;
+    free(b);
+}
+
+CUcontext fake_current(void)
+{
+    return depth > 0 ? stack[depth - 1] : NULL;
+}
+
+CUresult fake_misuse(const char *call, const char *how, CUresult result)
+{
+    fake_state.misuses++;
+    snprintf(fake_state.misuse, sizeof fake_state.misuse, "%s: %s", call, how);
+    return result;
+}
+
+/* Every call starts here and ends with fake_leave(). */
+CUresult fake_enter(const char *call)
+{
+    pthread_mutex_lock(&mutex);
+    if (fake_state.calls < FAKE_CALLS)
+        fake_state.names[fake_state.calls] = call;
+    fake_state.calls++;
+    if (fake_state.fail_at > 0 && --fake_state.fail_at == 0) {
+        snprintf(fake_state.failed, sizeof fake_state.failed, "%s", call);
+        return fake_state.fail_with;
+    }
+    if (!initialised && strcmp(call, "cuInit") != 0)
+        return fake_misuse(call, "before cuInit", CUDA_ERROR_NOT_INITIALIZED);
+    return CUDA_SUCCESS;
+}
+
+CUresult fake_enter_context(const char *call)
+{
+    CUresult result = fake_enter(call);
+    if (result == CUDA_SUCCESS && !fake_current())
+        return fake_misuse(call, "no current context", CUDA_ERROR_INVALID_CONTEXT);
+    return result;
+}
+
+CUresult fake_leave(CUresult result)
+{
+    pthread_mutex_unlock(&mutex);
+    return result;
+}
+
+CUresult fake_enter_stream(const char *call, CUstream *stream)
+{
+    CUresult result = fake_enter_context(call);
+    if (!*stream) {
+        legacy.context = fake_current();
+        *stream = &legacy;
+    }
+    if (result == CUDA_SUCCESS && (*stream)->context != fake_current())
+        return fake_misuse(call, "stream of another context", CUDA_ERROR_INVALID_HANDLE);
+    return result;
+}
+
+CUresult fake_forbid_capture(const char *call, CUstream stream)
+{
+    if (!stream->capturing)
+        return CUDA_SUCCESS;
+    stream->broken = true;
+    return fake_misuse(call, "stream is being captured", CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+}
+
+/* ---- driver, devices, contexts ---- */
+
+CUresult cuInit(unsigned flags)
+{
+    (void)flags;
+    CUresult result = fake_enter("cuInit");
+    initialised |= result == CUDA_SUCCESS;
+    return fake_leave(result);
+}
+
+CUresult cuGetErrorName(CUresult error, const char **name)
+{
+    *name = error == CUDA_ERROR_OUT_OF_MEMORY     ? "CUDA_ERROR_OUT_OF_MEMORY"
+            : error == CUDA_ERROR_INVALID_VALUE   ? "CUDA_ERROR_INVALID_VALUE"
+            : error == CUDA_ERROR_ILLEGAL_ADDRESS ? "CUDA_ERROR_ILLEGAL_ADDRESS"
+                                                  : NULL;
+    return *name ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult cuGetErrorString(CUresult error, const char **text)
+{
+    *text = error == CUDA_ERROR_OUT_OF_MEMORY ? "out of memory" : "some text";
+    return CUDA_SUCCESS;
+}
+
+CUresult cuDriverGetVersion(int *version)
+{
+    CUresult result = fake_enter("cuDriverGetVersion");
+    *version = 13000;
+    return fake_leave(result);
+}
+
+CUresult cuDeviceGetCount(int *count)
+{
+    CUresult result = fake_enter("cuDeviceGetCount");
+    if (result == CUDA_SUCCESS)
+        *count = fake_state.devices;
+    return fake_leave(result);
+}
+
+CUresult cuDeviceGet(CUdevice *device, int ordinal)
+{
+    CUresult result = fake_enter("cuDeviceGet");
+    if (result == CUDA_SUCCESS && (ordinal < 0 || ordinal >= fake_state.devices))
+        result = fake_misuse("cuDeviceGet", "no such device", CUDA_ERROR_INVALID_DEVICE);
+    if (result == CUDA_SUCCESS)
+        *device = ordinal;
+    return fake_leave(result);
+}
+
+CUresult cuDeviceGetName(char *name, int capacity, CUdevice device)
+{
+    CUresult result = fake_enter("cuDeviceGetName");
+    if (result == CUDA_SUCCESS)
+        snprintf(name, (size_t)capacity, "Fake GPU %d", device);
+    return fake_leave(result);
+}
+
+CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice device)
+{
+    (void)device;
+    CUresult result = fake_enter("cuDeviceGetAttribute");
+    if (result != CUDA_SUCCESS)
+        return fake_leave(result);
+    switch ((int)attribute) {
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR:
+        *value = fake_state.capability / 10;
+        break;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR:
+        *value = fake_state.capability % 10;
+        break;
+    case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT:
+        *value = 132;
+        break;
+    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN:
+        *value = SHARED_MEMORY;
+        break;
+    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR:
+        *value = SHARED_MEMORY + 1024;
+        break;
+    default:
+        *value = 1024;
+    }
+    return fake_leave(CUDA_SUCCESS);
+}
+
+CUresult cuDeviceTotalMem(size_t *bytes, CUdevice device)
+{
+    (void)device;
+    CUresult result = fake_enter("cuDeviceTotalMem");
+    *bytes = (size_t)80 << 30;
+    return fake_leave(result);
+}
+
+CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device)
+{
+    CUresult result = fake_enter("cuDevicePrimaryCtxRetain");
+    if (result != CUDA_SUCCESS)
+        return fake_leave(result);
+    primary[device].device = device;
+    if (primary[device].retained++ == 0)
+        fake_state.live.contexts++;
+    *context = &primary[device];
+    return fake_leave(CUDA_SUCCESS);
+}
+
+CUresult cuDevicePrimaryCtxRelease(CUdevice device)
+{
+    CUresult result = fake_enter("cuDevicePrimaryCtxRelease");
+    if (result == CUDA_SUCCESS && primary[device].retained == 0)
+        result =
+            fake_misuse("cuDevicePrimaryCtxRelease", "not retained", CUDA_ERROR_INVALID_CONTEXT);
+    if (result == CUDA_SUCCESS && --primary[device].retained == 0)
+        fake_state.live.contexts--;
+    return fake_leave(result);
+}
+
+CUresult cuCtxPushCurrent(CUcontext context)
+{
+    CUresult result = fake_enter("cuCtxPushCurrent");
+    if (result == CUDA_SUCCESS && (!context || depth == STACK))
+        result =
+            fake_misuse("cuCtxPushCurrent", "no context, or too many", CUDA_ERROR_INVALID_CONTEXT);
+    if (result == CUDA_SUCCESS)
+        stack[depth++] = context;
+    return fake_leave(result);
+}
+
+CUresult cuCtxPopCurrent(CUcontext *context)
+{
+    CUresult result = fake_enter_context("cuCtxPopCurrent");
+    if (result == CUDA_SUCCESS)
+        *context = stack[--depth];
+    return fake_leave(result);
+}
+
+CUresult cuCtxGetCurrent(CUcontext *context)
+{
+    *context = fake_current(); /* not counted: only tests ask */
+    return CUDA_SUCCESS;
+}
+
+CUresult cuCtxGetDevice(CUdevice *device)
+{
+    CUresult result = fake_enter_context("cuCtxGetDevice");
+    if (result == CUDA_SUCCESS)
+        *device = fake_current()->device;
+    return fake_leave(result);
+}
+
+/* ---- modules and kernels ---- */
+
+CUresult cuModuleLoadData(CUmodule *module, const void *image)
+{
+    CUresult result = fake_enter_context("cuModuleLoadData");
+    if (result == CUDA_SUCCESS && !image)
+        result = fake_misuse("cuModuleLoadData", "no image", CUDA_ERROR_INVALID_IMAGE);
+    if (result != CUDA_SUCCESS)
+        return fake_leave(result);
+    *module = fake_make(sizeof **module);
+    (*module)->context = fake_current();
+    fake_state.live.modules++;
+    return fake_leave(CUDA_SUCCESS);
+}
+
+CUresult cuModuleUnload(CUmodule module)
+{
+    CUresult result = fake_enter_context("cuModuleUnload");
+    if (result == CUDA_SUCCESS && module->context != fake_current())
+        result = fake_misuse("cuModuleUnload", "another context", CUDA_ERROR_INVALID_HANDLE);
+    if (result != CUDA_SUCCESS)
+        return fake_leave(result);
+    for (struct CUfunc_st **at = &functions; *at;) {
+        struct CUfunc_st *function = *at;
+        if (function->module != module) {
+            at = &function->next;
+            continue;
+        }
+        *at = function->next;
+        fake_free(function);
+    }
+    fake_free(module);
+    fake_state.live.modules--;
+    return fake_leave(CUDA_SUCCESS);
+}
+
+CUresult cuModuleGetFunction(CUfunction *out, CUmodule module, const char *name)
+{
+    CUresult result = fake_enter_context("cuModuleGetFunction");
+    if (result != CUDA_SUCCESS)
+        return fake_leave(result);
+    struct CUfunc_st *function = fake_make(sizeof *function);
+    function->module = module;
+    snprintf(function->name, sizeof function->name, "%s", name);
+    function->next = functions;
+    functions = function;
+    *out = function;
+    return fake_leave(CUDA_SUCCESS);
+}
+
+/* Shared memory that a kernel declares; the plain ones do, as an example. */
+static int fixed_memory(CUfunction function)
+{
+    return strncmp(function->name, "plain", 5) == 0 ? FIXED_SHARED_MEMORY : 0;
+}
+
+CUresult cuFuncGetAttribute(int *value, CUfunction_attribute attribute, CUfunction function)
+{
+    (void)attribute;
+    CUresult result = fake_enter_context("cuFuncGetAttribute");
+    *value = fixed_memory(function);
+    return fake_leave(result);
+}
+
+CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute, int value)
+{
+    CUresult result = fake_enter_context("cuFuncSetAttribute");
+    bool right = attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES && value >= 0 &&
+                 value + fixed_memory(function) <= SHARED_MEMORY;
+    if (result == CUDA_SUCCESS && !right)
+        result = fake_misuse("cuFuncSetAttribute", "no such amount", CUDA_ERROR_INVALID_VALUE);
+    fake_state.attributes_set += result == CUDA_SUCCESS;
+    return fake_leave(result);
+}
+
+CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                        unsigned x, unsigned y, unsigned z, unsigned shared_memory, CUstream stream,
+                        void **parameters, void **extra)
+{
+    CUresult result = fake_enter_stream("cuLaunchKernel", &stream);
+    bool right = grid_x > 0 && grid_x < 1u << 31 && grid_y > 0 && grid_y <= 65535 && grid_z == 1 &&
+                 x > 0 && x <= 1024 && y == 1 && z == 1 && parameters && parameters[0] && !extra &&
+                 (int64_t)shared_memory + fixed_memory(function) <= SHARED_MEMORY;
+    if (result == CUDA_SUCCESS && !right)
+        result = fake_misuse("cuLaunchKernel", "shape", CUDA_ERROR_INVALID_VALUE);
+    if (result == CUDA_SUCCESS && function->module->context != fake_current())
+        result =
+            fake_misuse("cuLaunchKernel", "function of another context", CUDA_ERROR_INVALID_HANDLE);
+    if (result != CUDA_SUCCESS)
+        return fake_leave(result);
+    fake_launch *launch = &fake_state.latest[fake_state.launches++ % FAKE_LAUNCHES];
+    *launch = (fake_launch){.grid = {grid_x, grid_y, grid_z},
+                            .threads = x,
+                            .shared_memory = shared_memory,
+                            .stream = stream == &legacy ? NULL : stream,
+                            .context = fake_current()};
+    snprintf(launch->kernel, sizeof launch->kernel, "%s", function->name);
+    if (stream->capturing)
+        stream->captured++;
+    else
+        stream->clock += FAKE_KERNEL_US;
+    if (fake_state.compute && !stream->capturing)
+        fake_state.compute(launch, parameters[0]);
+    return fake_leave(CUDA_SUCCESS);
+}
