@@ -169,7 +169,7 @@ def add_sanitizer(total, name, record):
     """Counts the tool itself as one more test; returns its number of errors."""
     errors, lines = sanitizer_findings(record["stdout"])
     reports = [line for line in record["stdout"].split("\n") if line.startswith("=====")]
-    text = "\n".join(reports[:LINES_SHOWN] + lines)
+    text = "\n".join(reports[:FAILURE_LINES - len(lines)] + lines)
     if errors is None:
         total.add("failed", f"{name}: no summary of compute-sanitizer", text)
     else:
