@@ -3,8 +3,8 @@
 """Time the cpu device beside PyTorch's exact attention, on the same tensors in one run.
 
 Needs PyTorch. Every result is checked in the same run against a float64 evaluation of
-MonarchAttention written here with PyTorch operators, on one head picked by the seed; a result
-that is too far from it stops the program. Writes a csv and a table for the docs.
+MonarchAttention (reference_f64.py) on one head picked by the seed; a result that is too far from
+it stops the program. Writes a csv and a table for the docs.
 """
 
 import argparse
@@ -20,43 +20,13 @@ from pathlib import Path
 import torch
 
 from monarch_ctypes import DTYPES, Device, Library, Problem, Tensor
+from reference_f64 import LIMITS, monarch_f64, relative_error
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH_DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
-LIMITS = {"f32": 2e-6, "f16": 4e-3, "bf16": 3e-2}  # relative Frobenius error that stops the run
 COLUMNS = ["date", "commit", "device", "driver", "threads", "variant", "dtype", "batch", "heads",
            "tokens", "head_dim", "block", "steps", "us", "us_p10", "us_p90", "torch", "torch_us",
            "torch_us_p10", "torch_us_p90", "ratio", "naive_us", "naive_ratio", "rel_error", "seed"]
-
-
-def monarch_f64(q, k, v, block, steps):
-    """MonarchAttention of one head in float64: docs/algorithm.md, no mask, padding at the end."""
-    tokens, dim = q.shape
-    blocks = -(-tokens // block)
-    scale = dim ** -0.5
-
-    def cut(x):
-        x = torch.nn.functional.pad(x.double(), (0, 0, 0, blocks * block - tokens))
-        return x.view(blocks, block, -1)
-
-    q, k, v = cut(q), cut(k), cut(v)
-    present = cut(torch.ones(tokens, 1))[..., 0] > 0
-    q = q * present[..., None]
-    mean_query = q  # aR / cR, [k, j, D]
-    for step in range(steps):
-        scores = scale * mean_query @ k.transpose(1, 2)
-        scores = scores.masked_fill(~present[:, None, :], -torch.inf)
-        right = scores.softmax(-1)
-        entropy = torch.special.xlogy(right, right).sum(-1)
-        mean_key = right @ k
-        scores = scale * torch.einsum("ljd,kjd->jlk", q, mean_key) - entropy.T[:, None, :]
-        left = scores.softmax(-1)  # [j, l, k]
-        if step == steps - 1:
-            out = torch.einsum("jlk,kjd->ljd", left, right @ v)
-            return out.reshape(blocks * block, -1)[:tokens]
-        weight = (left * present.T[..., None]).sum(1)  # [j, k]
-        mean_query = torch.einsum("jlk,ljd->kjd", left * present.T[..., None], q)
-        mean_query = mean_query / weight.T[..., None]
 
 
 def spread(seconds):
@@ -94,7 +64,7 @@ def measure(device, shape, dtype, args, generator):
     plan.execute(call)
     head = torch.randint(heads, (1,), generator=generator).item()
     wanted = monarch_f64(q[-1, head], k[-1, head], v[-1, head], plan.problem().block_size, steps)
-    error = ((out[-1, head].double() - wanted).norm() / wanted.norm()).item()
+    error = relative_error(out[-1, head], wanted)
     if not error <= LIMITS[dtype]:
         sys.exit(f"{shape} {dtype}: relative error {error:.3g} is above {LIMITS[dtype]}")
     ours = spread(plan.time(call, repetitions(plan.time(call, 1)[0], args.seconds)))

@@ -17,6 +17,7 @@
  *
  *   --case NAME  --device NAME  --variant NAME  --dtype f32|f16|bf16    only these
  *   --test NAME                                                        only this function
+ *                  (each of these five may be a list: NAME,NAME)
  *   --seed N       the inputs of that run; MONARCH_TEST_SEED does the same
  *   --manifest F   what F promises whole may not be skipped (tests/checks/manifest.txt)
  *   --quick        leaves out the cases with most work

@@ -20,18 +20,40 @@ static int read_seed(const char *text, uint64_t *seed)
     return 0;
 }
 
-static int check_names(const test_options *options)
+static int is_case(const char *name)
 {
-    if (options->case_name != NULL && test_case_find(options->case_name) == NULL) {
-        fprintf(stderr, "there is no case \"%s\"; --list prints them\n", options->case_name);
-        return 0;
-    }
-    if (options->dtype != NULL && !test_options_dtype(options, MONARCH_F32) &&
-        !test_options_dtype(options, MONARCH_F16) && !test_options_dtype(options, MONARCH_BF16)) {
-        fprintf(stderr, "there is no dtype \"%s\"; f32, f16 and bf16 are\n", options->dtype);
-        return 0;
+    return test_case_find(name) != NULL;
+}
+
+static int is_dtype(const char *name)
+{
+    for (int dtype = MONARCH_F32; dtype <= MONARCH_BF16; dtype++)
+        if (strcmp(name, monarch_dtype_name((monarch_dtype)dtype)) == 0)
+            return 1;
+    return 0;
+}
+
+/* Whether every word of `list`, which may be NULL, is one that `known` accepts. */
+static int check_words(const char *list, int (*known)(const char *name), const char *what,
+                       const char *accepted)
+{
+    while (list != NULL && *list != '\0') {
+        char word[64];
+        size_t length = strcspn(list, ",");
+        snprintf(word, sizeof word, "%.*s", (int)length, list);
+        if (!known(word)) {
+            fprintf(stderr, "there is no %s \"%s\"; %s\n", what, word, accepted);
+            return 0;
+        }
+        list += length + (list[length] == ',');
     }
     return 1;
+}
+
+static int check_names(const test_options *options)
+{
+    return check_words(options->case_name, is_case, "case", "--list prints them") &&
+           check_words(options->dtype, is_dtype, "dtype", "f32, f16 and bf16 are");
 }
 
 int test_options_read(test_options *options, int argc, char **argv)
@@ -76,7 +98,18 @@ int test_options_read(test_options *options, int argc, char **argv)
 
 int test_options_name(const char *wanted, const char *name)
 {
-    return wanted == NULL || strcmp(wanted, name) == 0;
+    size_t length = strlen(name);
+
+    if (wanted == NULL)
+        return 1;
+    for (;;) {
+        size_t word = strcspn(wanted, ",");
+        if (word == length && strncmp(wanted, name, length) == 0)
+            return 1;
+        if (wanted[word] == '\0')
+            return 0;
+        wanted += word + 1;
+    }
 }
 
 int test_options_dtype(const test_options *options, monarch_dtype dtype)

@@ -18,7 +18,7 @@ typedef struct test_options {
 /* 0 after a message if the command line is wrong. Takes a seed from somewhere in any case. */
 int test_options_read(test_options *options, int argc, char **argv);
 
-/* Whether an option that was perhaps not given admits this name or type. */
+/* Whether an option, a comma-separated list or not given, admits this name or type. */
 int test_options_name(const char *wanted, const char *name);
 int test_options_dtype(const test_options *options, monarch_dtype dtype);
 

@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the programs of a build made elsewhere, many at a time: a part of tests/device.sh.
+
+device_jobs.py PART BUILD [options], where PART is
+
+    tests         all tests that `meson test` would run, without the suite 'plain'
+    memcheck, racecheck, initcheck, synccheck
+                  tests of numbers under that tool of compute-sanitizer, on a reduced list of cases
+
+What ran and what failed is appended to --report, everything printed to --log. Counting is that of
+tests/checks/summary.py: a case without a result is a failure. Exit status 1 after a failure.
+"""
+
+import argparse
+import collections
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/checks"))
+from summary import LINES_SHOWN, Sum, add_meson_test  # noqa: E402
+
+DTYPES = ("f32", "f16", "bf16")
+SPLIT = ("plan", "stage", "property", "objective", "bitwise")  # run once for each dtype: they last
+FAILURES_SHOWN, FAILURE_LINES = 12, 12  # in the report; the log has all
+ERROR_STATUS = "86"  # of compute-sanitizer when it found something
+TOOLS = {
+    "memcheck": ["--leak-check", "full"],
+    "racecheck": ["--racecheck-report", "all"],
+    "initcheck": [],
+    "synccheck": [],
+}
+
+# The cases under the sanitizers, in groups that run side by side: every relation of tokens, block
+# and features; masks with NaN behind them; each way in which tensors may lie in memory.
+CASES = {
+    "shapes": "one_token block_1_steps_3 block_n even odd_n_begin odd_n_steps_3_begin "
+              "two_blocks_first_short value_dim_above dim_17 dim_33_value_31 dim_80",
+    "tiles": "dim_128_value_64 dim_256 vit_steps_2 vit_steps_3 roberta minilm tiles_plus_1 "
+             "block_290",
+    "masks": "mask_random_nan_q mask_blocks_nan mask_position mask_sequence_nan mask_one "
+             "mask_block_large huge_logits_steps_2 mixed_mask",
+    "memory": "bshd qkv_grouped broadcast_token grid_short_begin gaps_begin offset "
+              "negative_begin feature_stride one_kv_head",
+}
+
+# The tool's executions have a workspace that nothing wrote to before, as users' have.
+PROBLEMS = """\
+shape=2,3,256,64    block=16 steps=1 dtype=f16
+shape=1,2,1024,64   block=32 steps=1 dtype=f16
+shape=1,2,1000,64   block=32 steps=2 dtype=bf16
+shape=2,2,197,64    block=14 steps=3 dtype=f16 pad=begin
+shape=1,2,700,128   block=150 steps=1 dtype=bf16
+shape=1,2,300,40,24 block=17 steps=2 dtype=f32 pad=begin
+"""
+
+Job = collections.namedtuple("Job", "name command timeout environment")
+
+
+def libraries(build, first=""):
+    """The environment in which programs of the build find it and what it carries. `first`: where
+    they look before that, such as for a stand-in of a driver."""
+    folders = [first, str(build), str(build / "lib"), os.environ.get("LD_LIBRARY_PATH", "")]
+    return {"LD_LIBRARY_PATH": ":".join(folder for folder in folders if folder)}
+
+
+def meson_info(build):
+    try:
+        with open(build / "meson-info/meson-info.json", encoding="utf-8") as file:
+            info = json.load(file)
+        with open(build / "meson-info/intro-tests.json", encoding="utf-8") as file:
+            return info["directories"], json.load(file)
+    except OSError as error:
+        sys.exit(f"device_jobs.py: {build} is no build folder of Meson: {error}")
+
+
+def moved(argument, build, directories):
+    """An argument of a test's command where paths begin with this machine's folders."""
+    if not argument.startswith("/"):
+        return argument
+    path = os.path.normpath(argument)
+    for old, new in ((directories["build"], build), (directories["source"], ROOT)):
+        if path == old or path.startswith(old + "/"):
+            return str(new) + path[len(old):]
+    # A program of the machine that built: the one of that name here.
+    return shutil.which(os.path.basename(path)) or path
+
+
+def test_jobs(build, options):
+    directories, tests = meson_info(build)
+    for test in tests:
+        if any(suite.endswith(":plain") for suite in test["suite"]):
+            continue
+        command = [moved(argument, build, directories) for argument in test["cmd"]]
+        wanted = test["env"].get("LD_LIBRARY_PATH", "").split(":")
+        first = ":".join(moved(folder, build, directories) for folder in wanted if folder)
+        environment = {**test["env"], **libraries(build, first)}
+        numeric = any(suite.endswith(":numeric") for suite in test["suite"])
+        if numeric and test["name"] in SPLIT:
+            for dtype in DTYPES:
+                yield Job(f"{test['name']}-{dtype}", command + ["--dtype", dtype],
+                          options.timeout, environment)
+        else:
+            yield Job(test["name"], command, options.timeout, environment)
+
+
+def sanitizer_jobs(build, options):
+    tool = [options.sanitizer, "--tool", options.part, "--error-exitcode", ERROR_STATUS,
+            "--print-limit", "20", *TOOLS[options.part]]
+    narrow = ["--device", options.device]
+    for name in ("stage", "plan"):
+        for group, cases in CASES.items():
+            for dtype in DTYPES:
+                program = [str(build / f"tests/test_{name}"), *narrow, "--dtype", dtype,
+                           "--case", ",".join(cases.split()),
+                           "--manifest", str(ROOT / "tests/checks/manifest.txt")]
+                yield Job(f"{name}-{group}-{dtype}", tool + program, options.timeout,
+                          libraries(build))
+    problems = Path(options.scratch) / "problems.txt"
+    problems.write_text(PROBLEMS, encoding="utf-8")
+    program = [str(build / "bench/monarch"), "bench", *narrow, "--seconds", "0", "--list",
+               str(problems)]
+    yield Job("bench", tool + program, options.timeout, libraries(build))
+
+
+def run(job, build):
+    """Runs a job; its record is like a line of Meson's test log."""
+    start = time.monotonic()
+    record = {"name": job.name, "returncode": None}
+    try:
+        # A session of its own: what compute-sanitizer started must go when the time is up.
+        process = subprocess.Popen(job.command, cwd=build, env={**os.environ, **job.environment},
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, start_new_session=True)
+    except OSError as error:
+        return {**record, "result": "FAIL", "stdout": str(error), "duration": 0.0}
+    try:
+        text, _ = process.communicate(timeout=job.timeout)
+        record["returncode"] = process.returncode
+        result = {0: "OK", 77: "SKIP"}.get(process.returncode, "FAIL")
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        text, _ = process.communicate()
+        text += f"\nstopped after {job.timeout:.0f} s\n".encode()
+        result = "TIMEOUT"
+    return {**record, "result": result, "stdout": text.decode(errors="replace"),
+            "duration": time.monotonic() - start}
+
+
+def sanitizer_findings(text):
+    """(errors, what the tool's own summaries say), or (None, ...) where a summary is missing."""
+    lines = re.findall(r"^=+ ((?:ERROR|RACECHECK|LEAK) SUMMARY: .*)$", text, re.MULTILINE)
+    counts = [re.search(r"SUMMARY: (\d+) (error|hazard)", line) for line in lines]
+    counts = [int(count.group(1)) for count in counts if count]
+    return (sum(counts) if counts else None), lines
+
+
+def add_sanitizer(total, name, record):
+    """Counts the tool itself as one more test; returns its number of errors."""
+    errors, lines = sanitizer_findings(record["stdout"])
+    reports = [line for line in record["stdout"].split("\n") if line.startswith("=====")]
+    text = "\n".join(reports[:FAILURE_LINES - len(lines)] + lines)
+    if errors is None:
+        total.add("failed", f"{name}: no summary of compute-sanitizer", text)
+    else:
+        clean = errors == 0 and record["returncode"] != int(ERROR_STATUS)
+        total.add("passed" if clean else "failed", name, text)
+    return errors or 0
+
+
+def skip_reasons(skipped):
+    """Skips counted by reason: a variant that refuses a kind of problem does so in many tests."""
+    reasons = collections.Counter()
+    for _, text in skipped:
+        lines = [line.strip() for line in text.split("\n") if line.strip()]
+        # Numbers differ from case to case.
+        reasons[re.sub(r"\d+", "#", lines[-1])[:150] if lines else "no reason printed"] += 1
+    return [f"    {count:5} skipped: {reason}" for reason, count in reasons.most_common(25)]
+
+
+def report(options, jobs, records, seconds):
+    total, errors = Sum(), 0
+    for record in records:
+        add_meson_test(total, options.part, record)
+        if options.part in TOOLS:
+            errors += add_sanitizer(total, f"{options.part}: {record['name']}", record)
+    lines = [f"{options.part}: {total.line()}, {len(jobs)} programs, {seconds:.0f} s"]
+    if options.part in TOOLS:
+        lines.append(f"    {errors} errors or hazards reported by compute-sanitizer")
+    lines += skip_reasons(total.skipped)
+    for name, text in total.failed[:FAILURES_SHOWN]:
+        lines.append(f"    FAILED {name}")
+        lines += [f"        {line[:200]}" for line in text.split("\n")[-FAILURE_LINES:]
+                  if line.strip()]
+    if len(total.failed) > FAILURES_SHOWN:
+        lines.append(f"    and {len(total.failed) - FAILURES_SHOWN} more that FAILED, in the log")
+    text = "\n".join(lines) + "\n"
+    print(text, end="", flush=True)
+    with open(options.report, "a", encoding="utf-8") as file:
+        file.write(text)
+    with open(options.log, "a", encoding="utf-8") as file:
+        for job, record in zip(jobs, records):
+            file.write(f"\n#### {options.part}: {job.name}: {record['result']} "
+                       f"{record['duration']:.1f} s\n# {' '.join(job.command)}\n")
+            file.write(record["stdout"])
+    return 1 if total.failed or total.passed == 0 else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=["tests", *TOOLS])
+    parser.add_argument("build", type=Path)
+    parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--report", type=Path, required=True)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--device", default="cuda", help="of the sanitizers")
+    parser.add_argument("--timeout", type=float, default=300, help="seconds for each program")
+    parser.add_argument("--sanitizer", default="compute-sanitizer")
+    options = parser.parse_args()
+    build = options.build.resolve()
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as options.scratch:
+        make = sanitizer_jobs if options.part in TOOLS else test_jobs
+        # Those that take longest first.
+        jobs = sorted(make(build, options), key=lambda job: not job.name.startswith(SPLIT))
+        with ThreadPoolExecutor(max(1, options.jobs)) as pool:
+            records = list(pool.map(lambda job: run(job, build), jobs))
+    return report(options, jobs, records, time.monotonic() - start)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
