@@ -41,9 +41,11 @@ template <class E, int WIDTH, form FORM> struct attention {
     using outputs = float[size::out / 8][4];
 
     const mn_stage_params &p;
-    int lane, thread, threads; /* in the warp, and among those of the group */
-    bool active;               /* whether there is such a group */
-    bool leads;                /* whether it also writes what is not cut into chunks */
+    int lane, warp;      /* the warp among those of the work-group */
+    int member, own;     /* group, and warp in the group */
+    int thread, threads; /* among those of the group */
+    bool active;         /* whether there is such a group */
+    bool leads;          /* whether it also writes what is not cut into chunks */
     task_place at;
     int row0; /* of the group */
     bool with_mean, with_result;
@@ -65,7 +67,7 @@ template <class E, int WIDTH, form FORM> struct attention {
     static constexpr int column_operand = FORM == LEFT_MEAN ? MN_OPERAND_QUERIES : MN_OPERAND_KEYS;
 
     __device__ attention(const mn_stage_params &params, char *memory)
-        : p(params), lane(threadIdx.x % WARP), threads(params.warps * WARP), at(find_place()),
+        : p(params), lane(threadIdx.x % WARP), warp(warp_index()), at(find_place()),
           key_rows(view_of<E>(p.operand[column_operand], at)),
           value_rows(
               view_of<E>(p.operand[MN_OPERAND_VALUES], at, size::wide && with_result ? part : 0))
@@ -79,17 +81,20 @@ template <class E, int WIDTH, form FORM> struct attention {
     /* Which group, which rows of it, which features of its outputs. */
     __device__ task_place find_place()
     {
-        int member = threadIdx.x / threads, chunk = 0, split = 0;
+        int chunk = 0, split = 0;
+        member = warp / p.warps;
+        own = warp - member * p.warps;
+        thread = own * WARP + lane;
+        threads = p.warps * WARP;
         int64_t pack = work_group();
         if (size::wide)
             pack = divide(pack, p.chunks, &chunk);
         if (p.row_splits > 1)
             pack = divide(pack, p.row_splits, &split);
         int64_t task = pack * p.packed + member;
-        thread = threadIdx.x - member * threads;
         active = task < p.tasks;
         leads = chunk == 0;
-        row0 = (split * p.warps + thread / WARP) * MN_TILE_ROWS;
+        row0 = (split * p.warps + own) * MN_TILE_ROWS;
         int mean_chunks =
             has_mean ? (p.operand[MN_OPERAND_MEAN].width + size::out - 1) / size::out : 0;
         with_mean = has_mean && (!size::wide || chunk < mean_chunks);
@@ -101,10 +106,8 @@ template <class E, int WIDTH, form FORM> struct attention {
     /* In the order in which layout.h counts. */
     __device__ void divide_memory(char *memory)
     {
-        const int own = thread / WARP;
-        memory += threadIdx.x / threads *
-                  mn_tile_group_bytes(p.warps, p.stages, p.column_tile, WIDTH,
-                                      has_result ? size::out : 0, sizeof(E));
+        memory += member * mn_tile_group_bytes(p.warps, p.stages, p.column_tile, WIDTH,
+                                               has_result ? size::out : 0, sizeof(E));
         queries = memory + own * MN_TILE_ROWS * size::pitch;
         keys = memory + p.warps * MN_TILE_ROWS * size::pitch;
         values = keys + p.stages * p.column_tile * size::pitch;
@@ -236,12 +239,14 @@ template <class E, int WIDTH, form FORM> struct attention {
     /* Rows leave by way of shared memory, so that they are stored whole. */
     __device__ void store(int number, outputs &sums, const float (&factor)[2])
     {
-        if (*any == 0) /* 0 * NaN is NaN */
+        if (*any == 0) {                   /* 0 * NaN is NaN */
+            asm volatile("" ::: "memory"); /* rare: no selects for the others */
 #pragma unroll
             for (int n = 0; n < size::out / 8; n++)
 #pragma unroll
                 for (int i = 0; i < 4; i++)
                     sums[n][i] = 0.0f;
+        }
         multiply(sums, factor);
         __syncwarp();
         tile_write<E, size::out, size::out_pitch>(queries, sums, lane);

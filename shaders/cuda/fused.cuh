@@ -340,35 +340,37 @@ __device__ inline void left_out(const mn_stage_params &p, const fused_memory &m,
                     lane);
 }
 
-/*
- * Walks over the vectors of all rows of a head, as the threads of the work-group share them: in
- * steps of `step` rows, block and position carried along.
- */
-template <class E, int WIDTH> struct head_walk {
-    using share = row_sharing<WIDTH *(int)sizeof(E)>;
-    int byte, row, block, position; /* row = block * size + position */
-    int step, size;
-
-    __device__ head_walk(int block_size)
-        : byte(threadIdx.x % share::lanes * VECTOR), row(threadIdx.x / share::lanes), block(0),
-          position(row), step(blockDim.x / share::lanes), size(block_size)
-    {
-        carry();
+/* Calls f(row, block, position, byte) for each vector of all rows [begin, end) of a head, row being
+   block * size + position. The quotient is exact: rows are at most 1024. */
+template <int WIDTH_BYTES, class F>
+__device__ inline void for_each_vector(int begin, int end, int size, F f)
+{
+    using share = row_sharing<WIDTH_BYTES>;
+    const int byte = threadIdx.x % share::lanes * VECTOR;
+    const uint32_t inverse = ((1u << 20) + size - 1) / size;
+    if (byte >= WIDTH_BYTES)
+        return;
+#pragma unroll 2
+    for (int row = begin + threadIdx.x / share::lanes; row < end;
+         row += blockDim.x / share::lanes) {
+        int block = (int)(row * inverse >> 20);
+        f(row, block, row - block * size, byte);
     }
+}
 
-    __device__ void carry()
-    {
-        for (; position >= size; position -= size)
-            block++;
-    }
-
-    __device__ void next()
-    {
-        row += step;
-        position += step;
-        carry();
-    }
-};
+/* Rows of padding: fewer than a block. */
+template <int WIDTH_BYTES>
+__device__ inline void zero_padding(const mn_stage_params &p, const head_rows &target)
+{
+    const int begin = (int)p.first, end = (int)(p.first + p.tokens);
+    auto zero = [&](int, int block, int position, int byte) {
+        *reinterpret_cast<uint4 *>(target.row(block, position) + byte) = make_uint4(0, 0, 0, 0);
+    };
+    if (begin > 0)
+        for_each_vector<WIDTH_BYTES>(0, begin, p.columns, zero);
+    if (end < p.groups * p.columns)
+        for_each_vector<WIDTH_BYTES>(end, p.groups * p.columns, p.columns, zero);
+}
 
 /* Starts to load a tensor. Rows of queries outside the sequence and all absent keys become 0. */
 template <class E, int WIDTH>
@@ -376,25 +378,33 @@ __device__ inline void load_head(const mn_stage_params &p, int number, const tas
                                  const head_rows &target, const fused_memory &m, int side,
                                  bool masked)
 {
+    constexpr int width = WIDTH * (int)sizeof(E);
     const mn_operand_params &o = p.operand[number];
     const rows_view<E> view = view_of<E>(o, at);
     const int begin = (int)p.first, end = (int)(p.first + p.tokens);
-    head_walk<E, WIDTH> walk(p.columns);
-    if (walk.byte < WIDTH * (int)sizeof(E))
-        for (; walk.row < p.groups * p.columns; walk.next()) {
-            bool there = masked ? m.absent[walk.block * side + walk.position] == 0.0f
-                                : walk.row >= begin && walk.row < end;
-            int valid = there ? max(0, min(view.bytes() - walk.byte, (int)VECTOR)) : 0;
-            const char *source = view.base;
-            if (valid > 0)
-                source += (walk.block * o.group + walk.position * o.index) * (int64_t)sizeof(E) +
-                          walk.byte;
-            char *to = target.row(walk.block, walk.position) + walk.byte;
-            if (o.vectors)
-                copy_vector(to, source, valid);
-            else
-                copy_elements<E>(to, source, valid);
-        }
+    const int block_stride = target.block_pitch, pitch = target.pitch;
+    const int64_t group = o.group * (int64_t)sizeof(E), index = o.index * (int64_t)sizeof(E);
+    if (o.vectors && view.bytes() == width && !(masked && p.operand[MN_OPERAND_MASK].width > 0)) {
+        for_each_vector<width>(begin, end, p.columns, [&](int, int block, int position, int byte) {
+            copy_vector(target.base + block * block_stride + position * pitch + byte,
+                        view.base + block * group + position * index + byte);
+        });
+        zero_padding<width>(p, target);
+    } else {
+        for_each_vector<width>(
+            0, p.groups * p.columns, p.columns, [&](int row, int block, int position, int byte) {
+                bool there =
+                    masked ? m.absent[block * side + position] == 0.0f : row >= begin && row < end;
+                int valid = there ? max(0, min(view.bytes() - byte, (int)VECTOR)) : 0;
+                const char *source =
+                    valid > 0 ? view.base + block * group + position * index + byte : view.base;
+                char *to = target.row(block, position) + byte;
+                if (o.vectors)
+                    copy_vector(to, source, valid);
+                else
+                    copy_elements<E>(to, source, valid);
+            });
+    }
     copies_commit();
 }
 
@@ -404,15 +414,14 @@ __device__ inline void store_head(const mn_stage_params &p, const task_place &at
 {
     const mn_operand_params &o = p.operand[MN_OPERAND_RESULT];
     const rows_view<E> view = view_of<E>(o, at);
-    const int begin = (int)p.first, end = (int)(p.first + p.tokens);
-    head_walk<E, WIDTH> walk(p.columns);
-    for (; walk.row < end; walk.next())
-        if (walk.row >= begin && walk.byte < view.bytes())
-            store_vector<E>(
-                view.base + (walk.block * o.group + walk.position * o.index) * (int64_t)sizeof(E) +
-                    walk.byte,
-                from.row(walk.block, walk.position) + walk.byte, o.vectors,
-                view.bytes() - walk.byte);
+    const int64_t group = o.group * (int64_t)sizeof(E), index = o.index * (int64_t)sizeof(E);
+    for_each_vector<WIDTH *(int)sizeof(E)>(
+        (int)p.first, (int)(p.first + p.tokens), p.columns,
+        [&](int, int block, int position, int byte) {
+            if (byte < view.bytes())
+                store_vector<E>(view.base + block * group + position * index + byte,
+                                from.row(block, position) + byte, o.vectors, view.bytes() - byte);
+        });
 }
 
 template <class E, int WIDTH, int TILES>
@@ -456,7 +465,7 @@ __device__ inline void note_absent(const mn_stage_params &p, const task_place &a
 template <class E, int WIDTH, int TILES> __device__ void fused(const mn_stage_params &p)
 {
     const int64_t task = work_group();
-    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
+    const int lane = threadIdx.x % WARP, warp = warp_index(), warps = blockDim.x / WARP;
     if (task >= p.tasks)
         return;
     task_place at = {0, 0, 0};
@@ -469,9 +478,16 @@ template <class E, int WIDTH, int TILES> __device__ void fused(const mn_stage_pa
     for (int i = threadIdx.x; i < mn_tile_pitch(WIDTH, sizeof(E)) / 4; i += blockDim.x)
         reinterpret_cast<uint32_t *>(m.zero)[i] = 0;
     __syncthreads();
-    load_head<E, WIDTH>(p, MN_OPERAND_QUERIES, at, m.q, m, 16 * TILES, false);
-    load_head<E, WIDTH>(p, MN_OPERAND_KEYS, at, m.k, m, 16 * TILES, true);
-    load_head<E, WIDTH>(p, MN_OPERAND_VALUES, at, m.v, m, 16 * TILES, true);
+#pragma unroll 1
+    for (int i = 0; i < 3; i++) { /* q, k, v: one after the other in memory */
+        head_rows target = m.q;
+        target.base += i * (m.k.base - m.q.base);
+        load_head<E, WIDTH>(p,
+                            i == 0   ? MN_OPERAND_QUERIES
+                            : i == 1 ? MN_OPERAND_KEYS
+                                     : MN_OPERAND_VALUES,
+                            at, target, m, 16 * TILES, i > 0);
+    }
 
     for (int step = 0; step < p.steps; step++) {
         if (step == 0 && p.steps > 1)

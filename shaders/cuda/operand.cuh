@@ -33,6 +33,12 @@ struct task_place {
     int head, group;
 };
 
+/* Number of the warp in its work-group; the same in all its threads, as the compiler can see. */
+__device__ inline int warp_index()
+{
+    return __shfl_sync(~0u, (int)(threadIdx.x / WARP), 0);
+}
+
 /* a / b and a % b; in 32 bits where they suffice, which is several times faster. */
 __device__ inline int64_t divide(int64_t a, int b, int *rest)
 {
@@ -171,11 +177,10 @@ template <int N> __device__ inline void copies_wait()
 /* The same for rows that lie anyhow: element by element. */
 template <class E> __device__ inline void copy_elements(char *target, const char *source, int valid)
 {
-    constexpr int count = VECTOR / (int)sizeof(E);
-    alignas(VECTOR) E part[count];
-    for (int i = 0; i < count; i++)
-        part[i] = i * (int)sizeof(E) < valid ? reinterpret_cast<const E *>(source)[i] : E(0.0f);
-    *reinterpret_cast<uint4 *>(target) = *reinterpret_cast<const uint4 *>(part);
+#pragma unroll 1
+    for (int i = 0; i < VECTOR; i += (int)sizeof(E))
+        *reinterpret_cast<E *>(target + i) =
+            i < valid ? *reinterpret_cast<const E *>(source + i) : E(0.0f);
 }
 
 /* How threads share rows of WIDTH bytes: `lanes` of them a row, each with `each` vectors of it. */
@@ -211,8 +216,10 @@ __device__ inline void load_rows(char *target, const rows_view<E> &view, int x0,
                 copy_vector(to + i * share::apart, source + i * share::apart);
         return;
     }
+#pragma unroll 1
     for (; row < count; row += step, source += step * stride, to += step * PITCH) {
         const bool is_there = there(x0 + row);
+#pragma unroll 1
         for (int i = 0; i < share::each && first + i * share::apart < WIDTH; i++) {
             int left = bytes - first - i * share::apart;
             int valid = is_there ? max(0, min(left, (int)VECTOR)) : 0;
@@ -233,8 +240,9 @@ __device__ inline void store_vector(char *to, const char *from, bool whole, int 
         *reinterpret_cast<uint4 *>(to) = *reinterpret_cast<const uint4 *>(from);
         return;
     }
-    for (int e = 0; e < min(valid, (int)VECTOR) / (int)sizeof(E); e++)
-        reinterpret_cast<E *>(to)[e] = reinterpret_cast<const E *>(from)[e];
+#pragma unroll 1
+    for (int i = 0; i < min(valid, (int)VECTOR); i += (int)sizeof(E))
+        *reinterpret_cast<E *>(to + i) = *reinterpret_cast<const E *>(from + i);
 }
 
 /* The way back: a warp stores rows x0 ... x0 + count - 1, those that are there. */
@@ -249,7 +257,7 @@ __device__ inline void store_rows(const char *source, const rows_view<E> &view, 
     int row = lane / share::lanes;
     const char *from = source + row * PITCH + first;
     char *to = view.base + (x0 + row) * stride + first;
-#pragma unroll 4
+#pragma unroll 2
     for (; row < count; row += step, from += step * PITCH, to += step * stride) {
         const bool is_there = there(x0 + row);
 #pragma unroll
