@@ -157,12 +157,13 @@ __device__ inline void row_softmax(group_scores<TILES> &g, float *entropy, int r
         }
 }
 
-/* out = P values, 16 features at a time. `out` may be where the values are: part f of it is
-   written when all have read it. */
+/* out = P values, some features at a time. `out` may be where the values are: these features are
+   written when all have read them. */
 template <class E, int WIDTH, int TILES>
 __device__ inline void weigh(const group_scores<TILES> &g, const group_operand &values,
                              const group_rows &out, int rows, int lane)
 {
+    constexpr int part = TILES == 1 && WIDTH % 64 == 0 ? 4 : 2; /* 16 features each, at a time */
     fragment_a p[TILES][TILES];
     uint32_t address[TILES];
 #pragma unroll
@@ -176,33 +177,33 @@ __device__ inline void weigh(const group_scores<TILES> &g, const group_operand &
                                                 g.s[r][2 * c + i / 2][i % 2 * 2 + 1]);
     }
 #pragma unroll
-    for (int f = 0; f < WIDTH / 16; f++) {
-        float sums[TILES][2][4] = {};
+    for (int f0 = 0; f0 < WIDTH / 16; f0 += part) {
+        float sums[TILES][2 * part][4] = {};
 #pragma unroll
-        for (int c = 0; c < TILES; c++) {
-            uint32_t b[4];
-            load_matrices_transposed(b, address[c] + f * 32);
+        for (int f = 0; f < part; f++)
 #pragma unroll
-            for (int r = 0; r < TILES; r++) {
-                element<E>::mma(sums[r][0], p[r][c], b[0], b[1]);
-                element<E>::mma(sums[r][1], p[r][c], b[2], b[3]);
+            for (int c = 0; c < TILES; c++) {
+                uint32_t b[4];
+                load_matrices_transposed(b, address[c] + (f0 + f) * 32);
+#pragma unroll
+                for (int r = 0; r < TILES; r++) {
+                    element<E>::mma(sums[r][2 * f], p[r][c], b[0], b[1]);
+                    element<E>::mma(sums[r][2 * f + 1], p[r][c], b[2], b[3]);
+                }
             }
-        }
         __syncwarp();
 #pragma unroll
         for (int r = 0; r < TILES; r++)
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                int row = r * 16 + half * 8 + lane / 4;
-                if (row >= rows)
-                    continue;
-                char *to = out.base + row * out.stride + f * 32 + lane % 4 * 4;
+                const int row = r * 16 + half * 8 + lane / 4;
+                const float factor = g.factor[r][half];
+                char *to = out.base + row * out.stride + f0 * 32 + lane % 4 * 4;
+                if (row < rows)
 #pragma unroll
-                for (int n = 0; n < 2; n++) {
-                    *reinterpret_cast<uint32_t *>(to + n * 16) =
-                        element<E>::pack(sums[r][n][2 * half] * g.factor[r][half],
-                                         sums[r][n][2 * half + 1] * g.factor[r][half]);
-                }
+                    for (int n = 0; n < 2 * part; n++)
+                        *reinterpret_cast<uint32_t *>(to + n * 16) = element<E>::pack(
+                            sums[r][n][2 * half] * factor, sums[r][n][2 * half + 1] * factor);
             }
     }
 }
