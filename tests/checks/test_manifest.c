@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Reads manifest.txt: one test for each line and feature, which fails when the device no longer
- * makes a plan for it. "Not supported" is thus never mistaken for "nothing to test".
+ * Reads manifest.txt: one test for each line and word, which fails when the device no longer makes
+ * a plan with those features. "Not supported" is thus never mistaken for "nothing to test".
  */
 
 #include <stdio.h>
@@ -206,7 +206,12 @@ static const feature features[] = {
     {"scale-negative", set_scale_negative},
 };
 
-enum { FEATURES = sizeof features / sizeof *features, MOST_LINES = 64, MOST_TESTS = 1024 };
+enum {
+    FEATURES = sizeof features / sizeof *features,
+    MOST_LINES = 64,
+    MOST_TESTS = 1024,
+    MOST_JOINED = 4
+};
 
 /* ---- the file ---- */
 
@@ -217,7 +222,7 @@ typedef struct line {
 
 typedef struct entry {
     const line *where;
-    const feature *what;
+    const feature *what[MOST_JOINED]; /* applied one after the other; the rest is NULL */
     char name[128];
 } entry;
 
@@ -231,23 +236,43 @@ static void give_up(const char *path, int number, const char *what, const char *
     exit(1);
 }
 
-static void add_feature(const char *path, const line *where, const char *name)
+static entry *add_entry(const char *path, const line *where, const char *word)
 {
-    bool all = strcmp(name, "all") == 0, known = all;
-    for (size_t i = 0; i < FEATURES; i++) {
-        if (!all && strcmp(name, features[i].name) != 0)
-            continue;
-        known = true;
-        if (entry_count == MOST_TESTS)
-            give_up(path, where->number, "too many features at", name);
-        entry *e = &entries[entry_count++];
-        e->where = where;
-        e->what = &features[i];
-        snprintf(e->name, sizeof e->name, "%s/%s/%s", where->device, where->variant,
-                 features[i].name);
+    if (entry_count == MOST_TESTS)
+        give_up(path, where->number, "too many features at", word);
+    entry *e = &entries[entry_count++];
+    e->where = where;
+    snprintf(e->name, sizeof e->name, "%s/%s/%s", where->device, where->variant, word);
+    return e;
+}
+
+static const feature *find_feature(const char *name, size_t length)
+{
+    for (size_t i = 0; i < FEATURES; i++)
+        if (strlen(features[i].name) == length && strncmp(name, features[i].name, length) == 0)
+            return &features[i];
+    return NULL;
+}
+
+/* A word is 'all', or features joined by '+'. */
+static void add_word(const char *path, const line *where, const char *word)
+{
+    if (strcmp(word, "all") == 0) {
+        for (size_t i = 0; i < FEATURES; i++)
+            add_entry(path, where, features[i].name)->what[0] = &features[i];
+        return;
     }
-    if (!known)
-        give_up(path, where->number, "unknown feature", name);
+    entry *e = add_entry(path, where, word);
+    const char *part = word;
+    for (int i = 0; part; i++) {
+        size_t length = strcspn(part, "+");
+        if (i == MOST_JOINED)
+            give_up(path, where->number, "too many features joined in", word);
+        e->what[i] = find_feature(part, length);
+        if (!e->what[i])
+            give_up(path, where->number, "unknown feature in", word);
+        part = part[length] ? part + length + 1 : NULL;
+    }
 }
 
 static void parse_line(const char *path, int number, char *text)
@@ -267,7 +292,7 @@ static void parse_line(const char *path, int number, char *text)
     snprintf(l->variant, sizeof l->variant, "%s", variant);
     snprintf(l->needs, sizeof l->needs, "%s", needs);
     for (; name; name = strtok(NULL, " \t\n"))
-        add_feature(path, l, name);
+        add_word(path, l, name);
 }
 
 static void parse_file(const char *path)
@@ -337,7 +362,8 @@ static void test_entry(void **state)
     monarch_plan_options options = monarch_plan_options_default();
     monarch_plan *plan = NULL;
     options.variant = e->where->variant;
-    e->what->apply(&problem);
+    for (int i = 0; i < MOST_JOINED && e->what[i]; i++)
+        e->what[i]->apply(&problem);
     if (!fixture_has_variant(device, options.variant))
         fail_msg("manifest.txt:%d: the device no longer lists variant %s", e->where->number,
                  options.variant);
