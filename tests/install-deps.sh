@@ -3,14 +3,22 @@
 # Installs what the build needs and is not there yet, through apt (Debian 12, Ubuntu 24.04), after
 # saying what and why. Does nothing when all is there; asks nothing.
 #
-#   tests/install-deps.sh [--test]      --test: also what only the tests and checks need
+#   tests/install-deps.sh [--test] [--cuda]
+#
+#   --test   also what only the tests and checks need, and what --cuda adds
+#   --cuda   also nvcc, if there is none: from PyPI, into .venv/cuda, where the build looks for it.
+#            About 100 MB to fetch, 300 MB on disk; rm -r .venv removes it. Where this fails the
+#            reason is shown, and the cuda backend is left out of builds: that is not an error.
 set -euo pipefail
 
-usage="usage: tests/install-deps.sh [--test]"
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+usage="usage: tests/install-deps.sh [--test] [--cuda]"
 with_tests=false
+with_cuda=false
 for argument in "$@"; do
     case $argument in
-    --test) with_tests=true ;;
+    --test) with_tests=true with_cuda=true ;;
+    --cuda) with_cuda=true ;;
     -h | --help)
         echo "$usage"
         exit 0
@@ -22,11 +30,11 @@ for argument in "$@"; do
     esac
 done
 
-# One line each: how to tell that it is there | Debian package | what for.
+# One line each: how to tell that it is there | Debian package | what for | options that want it.
 needed='
 command cc        | gcc            | compiles the library
 header stdlib.h   | libc6-dev      | the C library to compile against
-command g++       | g++            | checks the public headers as C++             | test
+command g++       | g++            | host side of nvcc, checks headers as C++     | test cuda
 command meson     | meson          | build system
 command ninja     | ninja-build    | runs the build
 command python3   | python3        | Meson and the checks are written in it
@@ -73,9 +81,10 @@ find_missing() {
     while IFS='|' read -r check package reason scope; do
         check=$(trim "$check")
         [ -n "$check" ] || continue
-        if [ "$(trim "${scope:-}")" = test ] && ! $with_tests; then
-            continue
-        fi
+        case $(trim "${scope:-}"):$with_tests:$with_cuda in
+        :* | test*:true:* | *cuda:*:true) ;;
+        *) continue ;;
+        esac
         read -r kind name <<<"$check"
         if ! have "$kind" "$name"; then
             missing+=("$(trim "$package")")
@@ -101,11 +110,68 @@ name_of_clang_runtime() {
     echo "libclang-rt-${version}-dev"
 }
 
+# ---- nvcc ----
+
+cuda=.venv/cuda # backends/cuda/meson.build looks for nvcc in here
+# One release; the parts that compile to machine code, and the headers.
+cuda_packages=(nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88
+    nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85)
+
+have_nvcc() {
+    local nvcc
+    for nvcc in nvcc /usr/local/cuda/bin/nvcc "$cuda/nvidia/cu13/bin/nvcc"; do
+        command -v "$nvcc" >/dev/null 2>&1 && return 0
+    done
+    return 1
+}
+
+# Nobody is asked for a password here: it would be for something that builds do without.
+have_venv() {
+    python3 -c 'import ensurepip, venv' 2>/dev/null && return 0
+    local as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
+    echo "install-deps: python3-venv, which it takes, is missing: apt-get install python3-venv"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c \
+        'apt-get -q -y update && apt-get -q -y install --no-install-recommends python3-venv' \
+        </dev/null
+}
+
+install_nvcc() {
+    have_venv && rm -rf "$cuda" "$cuda.new" "$cuda.pip" && mkdir -p .venv || return 1
+    python3 -m venv "$cuda.pip" &&
+        "$cuda.pip/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps \
+            --no-cache-dir --only-binary :all: --target "$cuda.new" "${cuda_packages[@]}" &&
+        "$cuda.new/nvidia/cu13/bin/nvcc" -x cu -E -o /dev/null /dev/null &&
+        mv "$cuda.new" "$cuda"
+    local status=$?
+    rm -rf "$cuda.new" "$cuda.pip"
+    return "$status"
+}
+
+# Called when all else is there.
+finish() {
+    check_meson
+    if $with_cuda && ! have_nvcc; then
+        echo "install-deps: there is no nvcc; installing ${cuda_packages[0]} from PyPI into $cuda ..."
+        local log
+        log=$(mktemp)
+        if install_nvcc >"$log" 2>&1; then
+            echo "install-deps: nvcc is there now."
+        else
+            tail -n 15 "$log"
+            echo "install-deps: no nvcc, the lines above say why; builds leave out the cuda backend."
+        fi
+        rm -f "$log"
+    fi
+    echo "install-deps: everything needed is there$1."
+    exit 0
+}
+
+# ---- what apt has ----
+
 find_missing
 if [ ${#missing[@]} -eq 0 ]; then
-    check_meson
-    echo "install-deps: everything needed is there."
-    exit 0
+    finish ""
 fi
 
 echo "install-deps: missing on this machine:"
@@ -155,5 +221,4 @@ if [ ${#missing[@]} -gt 0 ]; then
     printf '  %s\n' "${reasons[@]}" >&2
     exit 1
 fi
-check_meson
-echo "install-deps: everything needed is there now."
+finish " now"

@@ -105,6 +105,12 @@ footer
 
 header "Release build"
 build release --buildtype=release
+# Says which backends are left out, and why.
+sed -n '/^  Backends$/,/^$/p' "$log/configure-release.txt"
+if grep -q '^    cuda .*: no: ' "$log/configure-release.txt"; then
+    note skipped cuda "the backend is not compiled: $(
+        sed -n 's/^    cuda .*: no: //p' "$log/configure-release.txt")"
+fi
 footer
 header "Tests"
 run_tests release
@@ -112,13 +118,17 @@ footer
 
 leave_out_plain() {
     echo "left out here, they say nothing new: the tests of suite 'plain' (headers, style, exports,"
-    echo "installation: the same files, whatever the compiler adds)"
+    echo "installation: the same files, whatever the compiler adds); code for any GPU but sm_90a,"
+    echo "which the release build has: the same files again, and nvcc adds no checks to them"
 }
+
+# Nothing on the host side depends on which GPUs there is code for; compiling for all takes minutes.
+one_gpu=(-Dsm_archs=90a)
 
 if ! $quick; then
     header "ASan and UBSan"
     leave_out_plain
-    build asan --buildtype=debugoptimized -Db_sanitize=address,undefined &&
+    build asan --buildtype=debugoptimized "${one_gpu[@]}" -Db_sanitize=address,undefined &&
         run_tests asan --no-suite plain --timeout-multiplier 4
     footer
 
@@ -126,11 +136,12 @@ if ! $quick; then
     leave_out_plain
     echo "left out here as well: the tests of numbers but 'bitwise', which varies the threads;"
     echo "the others compare what single threads compute"
-    build tsan --buildtype=debugoptimized -Db_sanitize=thread &&
+    build tsan --buildtype=debugoptimized "${one_gpu[@]}" -Db_sanitize=thread &&
         run_tests tsan --no-suite plain --timeout-multiplier 8
     footer
 
     header "Fuzzing with clang"
+    echo "left out here: the cuda backend; this is also the build without one"
     fuzz() {
         # New inputs go to a folder of their own; the committed ones are only read.
         mkdir -p "$log/corpus"
@@ -138,9 +149,10 @@ if ! $quick; then
             -artifact_prefix="$log/" "$log/corpus" tests/checks/corpus/problem
     }
     export CC=clang
-    build fuzz --buildtype=debugoptimized -Dfuzz=true -Dbench=false \
+    build fuzz --buildtype=debugoptimized -Dfuzz=true -Dbench=false -Dcuda=disabled \
         -Dc_args=-fsanitize=fuzzer-no-link \
-        -Db_sanitize=address,undefined -Db_lundef=false && check fuzz fuzz
+        -Db_sanitize=address,undefined -Db_lundef=false && check fuzz fuzz &&
+        run_tests fuzz cuda_absent
     unset CC
     footer
 
