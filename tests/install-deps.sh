@@ -152,14 +152,14 @@ install_nvcc() {
 finish() {
     check_meson
     if $with_cuda && ! have_nvcc; then
-        echo "install-deps: there is no nvcc; installing ${cuda_packages[0]} from PyPI into $cuda ..."
+        echo "install-deps: there is no nvcc; fetching ${cuda_packages[0]} from PyPI into $cuda ..."
         local log
         log=$(mktemp)
         if install_nvcc >"$log" 2>&1; then
             echo "install-deps: nvcc is there now."
         else
             tail -n 15 "$log"
-            echo "install-deps: no nvcc, the lines above say why; builds leave out the cuda backend."
+            echo "install-deps: no nvcc, see above; builds leave out the cuda backend."
         fi
         rm -f "$log"
     fi
