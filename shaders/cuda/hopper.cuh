@@ -83,7 +83,8 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
         }
     }
 
-    /* Starts to load a score matrix's operands; tells whether any of this thread's columns is there. */
+    /* Starts to load a score matrix's operands; tells whether any of this thread's columns is
+     * there. */
     __device__ bool load(int64_t number, const slot &s) const
     {
         const stage task = {p, place_of(p, number)};
@@ -122,7 +123,6 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
     {
         const uint32_t queries = shared_address(s.queries) + warp / 4 * 64 * PANEL_ROW;
         const uint32_t keys = shared_address(s.keys) + tile * 64 * PANEL_ROW;
-        const uint32_t values = shared_address(s.values) + tile * 64 * PANEL_ROW;
         float x[N][4], shrink[2];
         wgmma_begin();
 #pragma unroll
@@ -139,8 +139,15 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
             if (stage::has_result)
                 multiply(result, shrink);
         }
-        if (!stage::has_mean && !stage::has_result)
-            return;
+        if constexpr (stage::has_mean || stage::has_result)
+            take_weights(s, tile, x, count);
+    }
+
+    /* Adds the rows of keys and values, each times its weight. */
+    __device__ void take_weights(const slot &s, int tile, const float (&x)[N][4], int count)
+    {
+        const uint32_t keys = shared_address(s.keys) + tile * 64 * PANEL_ROW;
+        const uint32_t values = shared_address(s.values) + tile * 64 * PANEL_ROW;
         fragment_a weights[N / 2];
 #pragma unroll
         for (int n = 0; n < N / 2; n++)
