@@ -35,6 +35,9 @@ monarch_status mn_select_runs(const mn_variant *const *table, uint32_t count,
             if (options->variant && strcmp(variant->name, options->variant) != 0)
                 continue;
             covered = variant->covers(variant, device, program, first, limit, &reason);
+            if (covered > 0 && !options->variant && variant->suits &&
+                !variant->suits(variant, device, program, first, covered))
+                covered = 0;
             if (covered > 0)
                 runs[(*run_count)++] = (mn_run){
                     .first = first,

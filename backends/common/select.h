@@ -22,15 +22,19 @@ typedef struct mn_variant {
     uint32_t (*covers)(const struct mn_variant *variant, const monarch_device *device,
                        const mn_program *program, uint32_t first, uint32_t limit,
                        mn_reason *reason);
+    /* (optional) Whether it is a good choice for such a run; not asked when it is forced. Pure. */
+    bool (*suits)(const struct mn_variant *variant, const monarch_device *device,
+                  const mn_program *program, uint32_t first, uint32_t count);
     /* Bytes of workspace for its own use in such a run. Pure. */
     uint64_t (*scratch)(const struct mn_variant *variant, const monarch_device *device,
                         const mn_program *program, uint32_t first, uint32_t count);
 } mn_variant;
 
 /*
- * Covers a program with runs: at each step the first variant of the table that accepts it, or only
- * the one that the options force. Fails with UNSUPPORTED and why the last one asked, the plainest,
- * refuses the first step that none accepts.
+ * Covers a program with runs: at each step the first variant of the table that accepts and suits
+ * it, or only the one that the options force. The last variant must suit whatever it accepts. Fails
+ * with UNSUPPORTED and why the last one asked, the plainest, refuses the first step that none
+ * accepts.
  */
 monarch_status mn_select_runs(const mn_variant *const *table, uint32_t count,
                               const monarch_device *device, const mn_program *program,

@@ -235,6 +235,6 @@ static uint64_t scratch(const mn_variant *variant, const monarch_device *device,
 }
 
 const mn_cpu_variant mn_cpu_naive = {
-    .base = {"naive", covers, scratch},
+    .base = {"naive", covers, NULL, scratch},
     .run = run,
 };

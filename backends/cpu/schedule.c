@@ -216,13 +216,13 @@ static uint64_t scratch(const mn_variant *base, const monarch_device *device,
 }
 
 #if defined(__x86_64__)
-const mn_cpu_variant mn_cpu_avx512 = {.base = {"avx512", covers, scratch},
+const mn_cpu_variant mn_cpu_avx512 = {.base = {"avx512", covers, NULL, scratch},
                                       .usable = mn_cpu_has_avx512,
                                       .needs = "AVX-512 (F, VL, BW, DQ)",
                                       .run = run,
                                       .kernels = &mn_cpu_kernels_avx512};
 
-const mn_cpu_variant mn_cpu_avx2 = {.base = {"avx2", covers, scratch},
+const mn_cpu_variant mn_cpu_avx2 = {.base = {"avx2", covers, NULL, scratch},
                                     .usable = mn_cpu_has_avx2,
                                     .needs = "AVX2, FMA or F16C",
                                     .run = run,
@@ -230,7 +230,7 @@ const mn_cpu_variant mn_cpu_avx2 = {.base = {"avx2", covers, scratch},
 #endif
 
 const mn_cpu_variant mn_cpu_generic = {
-    .base = {"generic", covers, scratch},
+    .base = {"generic", covers, NULL, scratch},
     .run = run,
     .kernels = &mn_cpu_kernels_generic,
 };

@@ -7,6 +7,9 @@
 
 /* The compiled files of shaders/cuda/, embedded by the build: one for each name in meson.build. */
 extern const unsigned char mn_cuda_fatbin_fused[];
+#if defined(MN_HAVE_CUDA_HOPPER)
+extern const unsigned char mn_cuda_fatbin_hopper[];
+#endif
 extern const unsigned char mn_cuda_fatbin_left[];
 extern const unsigned char mn_cuda_fatbin_left_out[];
 extern const unsigned char mn_cuda_fatbin_plain[];
@@ -20,6 +23,9 @@ typedef struct image {
 
 static const image images[MN_CUDA_MODULES] = {
     [MN_CUDA_FUSED] = {"fused", mn_cuda_fatbin_fused},
+#if defined(MN_HAVE_CUDA_HOPPER)
+    [MN_CUDA_HOPPER] = {"hopper", mn_cuda_fatbin_hopper},
+#endif
     [MN_CUDA_LEFT] = {"left", mn_cuda_fatbin_left},
     [MN_CUDA_LEFT_OUT] = {"left_out", mn_cuda_fatbin_left_out},
     [MN_CUDA_PLAIN] = {"plain", mn_cuda_fatbin_plain},

@@ -56,6 +56,6 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
 }
 
 const mn_cuda_variant mn_cuda_plain = {
-    .base = {"plain", covers, scratch},
+    .base = {"plain", covers, NULL, scratch},
     .launches = launches,
 };

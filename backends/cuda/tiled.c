@@ -89,28 +89,31 @@ static bool cut(const mn_step *step, const mn_cuda_limits *limits, tiling *t)
     return false;
 }
 
-static bool adjacent(const mn_operand *operand, monarch_dtype dtype, mn_reason *reason)
+static bool adjacent(const mn_operand *operand, monarch_dtype dtype, const char *variant,
+                     mn_reason *reason)
 {
     if (operand->width == 0)
         return true;
     if (operand->dtype != dtype)
         snprintf(reason->text, sizeof reason->text,
-                 "tensors of both %s and %s; variant tiled needs one dtype",
-                 monarch_dtype_name(dtype), monarch_dtype_name(operand->dtype));
+                 "tensors of both %s and %s; variant %s needs one dtype", monarch_dtype_name(dtype),
+                 monarch_dtype_name(operand->dtype), variant);
     else if (operand->feature != 1)
         snprintf(reason->text, sizeof reason->text,
-                 "a feature stride of %" PRId64 "; variant tiled needs 1", operand->feature);
+                 "a feature stride of %" PRId64 "; variant %s needs 1", operand->feature, variant);
     else
         return true;
     return false;
 }
 
-static bool same_elements(const mn_step *step, mn_reason *reason)
+bool mn_cuda_same_elements(const mn_step *step, const char *variant, mn_reason *reason)
 {
     monarch_dtype dtype = step->queries.dtype;
-    return adjacent(&step->queries, dtype, reason) && adjacent(&step->keys, dtype, reason) &&
-           adjacent(&step->values, dtype, reason) && adjacent(&step->mean, dtype, reason) &&
-           adjacent(&step->result, dtype, reason);
+    return adjacent(&step->queries, dtype, variant, reason) &&
+           adjacent(&step->keys, dtype, variant, reason) &&
+           adjacent(&step->values, dtype, variant, reason) &&
+           adjacent(&step->mean, dtype, variant, reason) &&
+           adjacent(&step->result, dtype, variant, reason);
 }
 
 static uint32_t covers(const mn_variant *variant, const monarch_device *device,
@@ -133,7 +136,7 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
         snprintf(reason->text, sizeof reason->text,
                  "%" PRId64 " groups of %" PRId64 " rows; variant tiled takes up to %d",
                  step->groups, step->rows, MOST_INDEX);
-    else if (same_elements(step, reason)) {
+    else if (mn_cuda_same_elements(step, "tiled", reason)) {
         if (cut(step, limits, &t))
             return 1;
         snprintf(reason->text, sizeof reason->text,
@@ -206,6 +209,6 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
 }
 
 const mn_cuda_variant mn_cuda_tiled = {
-    .base = {"tiled", covers, scratch},
+    .base = {"tiled", covers, NULL, scratch},
     .launches = launches,
 };

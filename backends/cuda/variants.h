@@ -13,6 +13,7 @@ typedef enum mn_cuda_module {
     MN_CUDA_LEFT,
     MN_CUDA_LEFT_OUT,
     MN_CUDA_FUSED,
+    MN_CUDA_HOPPER,
     MN_CUDA_MODULES
 } mn_cuda_module;
 
@@ -47,8 +48,12 @@ typedef struct mn_cuda_variant {
                          uint32_t run, mn_cuda_launch *launches);
 } mn_cuda_variant;
 
-extern const mn_cuda_variant mn_cuda_fused; /* all steps of a head in one work-group */
-extern const mn_cuda_variant mn_cuda_tiled; /* matrix instructions, tiles of 16 rows */
-extern const mn_cuda_variant mn_cuda_plain; /* any problem, any GPU */
+/* Whether all matrices of a step have one dtype and adjacent features; tiled.c. */
+bool mn_cuda_same_elements(const mn_step *step, const char *variant, mn_reason *reason);
+
+extern const mn_cuda_variant mn_cuda_fused;  /* all steps of a head in one work-group */
+extern const mn_cuda_variant mn_cuda_hopper; /* warpgroups of 64 rows, sm_90a only */
+extern const mn_cuda_variant mn_cuda_tiled;  /* matrix instructions, tiles of 16 rows */
+extern const mn_cuda_variant mn_cuda_plain;  /* any problem, any GPU */
 
 #endif

@@ -87,8 +87,8 @@ template <int TILES> struct group_scores {
 
 /* Raw products of rows and columns. */
 template <class E, int WIDTH, int TILES>
-__device__ inline void multiply(group_scores<TILES> &g, const group_operand &rows,
-                                const group_operand &columns, int lane)
+__device__ inline void multiply_group(group_scores<TILES> &g, const group_operand &rows,
+                                      const group_operand &columns, int lane)
 {
     uint32_t a_address[TILES], b_address[TILES];
 #pragma unroll
@@ -240,8 +240,8 @@ __device__ inline void right(const mn_stage_params &p, const fused_memory &m, in
     const head_groups<TILES> of = {p, m};
     const float *absent = m.absent + block * of.side + lane % 4 * 2;
     group_scores<TILES> g;
-    multiply<E, WIDTH>(g, of.block(step == 0 ? m.q : m.mean, block, step == 0),
-                       of.block(m.k, block, true), lane);
+    multiply_group<E, WIDTH>(g, of.block(step == 0 ? m.q : m.mean, block, step == 0),
+                             of.block(m.k, block, true), lane);
 #pragma unroll
     for (int n = 0; n < 2 * TILES; n++)
 #pragma unroll
@@ -264,8 +264,8 @@ __device__ inline void left(const mn_stage_params &p, const fused_memory &m, int
     const head_groups<TILES> of = {p, m};
     const float *entropy = m.entropy + position, *absent = m.absent + position;
     group_scores<TILES> g;
-    multiply<E, WIDTH>(g, of.position(m.mean, position, false), of.position(m.q, position, true),
-                       lane);
+    multiply_group<E, WIDTH>(g, of.position(m.mean, position, false),
+                             of.position(m.q, position, true), lane);
 #pragma unroll
     for (int r = 0; r < TILES; r++)
 #pragma unroll
@@ -319,8 +319,8 @@ __device__ inline void left_out(const mn_stage_params &p, const fused_memory &m,
     const head_groups<TILES> of = {p, m};
     const float *entropy = m.entropy + position;
     group_scores<TILES> g;
-    multiply<E, WIDTH>(g, of.position(m.q, position, false), of.position(m.mean, position, false),
-                       lane);
+    multiply_group<E, WIDTH>(g, of.position(m.q, position, false),
+                             of.position(m.mean, position, false), lane);
     bool any = false;
 #pragma unroll
     for (int n = 0; n < 2 * TILES; n++)

@@ -60,4 +60,16 @@ MN_LAYOUT_FUNCTION int mn_fused_bytes(int blocks, int block, int steps, int pitc
     return pitch + tensors * blocks * mn_fused_block_pitch(block, pitch) + 2 * side * side * 4;
 }
 
+/* The hopper kernels: rows as shared memory holds them, and bytes of a score matrix's operands. */
+MN_LAYOUT_FUNCTION int mn_hopper_rows(int rows)
+{
+    return (rows + 63) / 64 * 64;
+}
+
+MN_LAYOUT_FUNCTION int mn_hopper_slot_bytes(int rows, int columns, int panels, int has_result)
+{
+    int matrices = mn_hopper_rows(rows) + (has_result ? 2 : 1) * mn_hopper_rows(columns);
+    return panels * matrices * 128 + (2 * mn_hopper_rows(columns) * 4 + 16 + 1023) / 1024 * 1024;
+}
+
 #endif

@@ -94,7 +94,8 @@ struct softmax_state {
 
 /* What to take off the score of (row, column): one term of the row and two of the column. */
 struct score_bias {
-    const float *columns; /* of the tile's columns; MN_TILE_COLUMNS on, the second terms */
+    const float *columns; /* of the tile's columns */
+    int second;           /* how much further the second terms lie */
     float rows[2];
 };
 
@@ -113,7 +114,7 @@ __device__ inline void softmax_tile(float (&s)[N][4], softmax_state &state, floa
         if (n / 2 < count) {
             const float *b = bias.columns + n * 8 + lane % 4 * 2;
             const float2 one = *reinterpret_cast<const float2 *>(b);
-            const float2 two = TWICE ? *reinterpret_cast<const float2 *>(b + MN_TILE_COLUMNS)
+            const float2 two = TWICE ? *reinterpret_cast<const float2 *>(b + bias.second)
                                      : make_float2(0.0f, 0.0f);
 #pragma unroll
             for (int i = 0; i < 4; i++) {

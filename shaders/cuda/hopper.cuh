@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MN_CUDA_HOPPER_CUH
+#define MN_CUDA_HOPPER_CUH
+
+#include "shaders/cuda/stage.cuh"
+#include "shaders/cuda/wgmma.cuh"
+
+/*
+ * A stage by warpgroups of 64 rows, for groups that fit into shared memory as a whole, and twice:
+ * a work-group does one score matrix after the other, and the operands of the next are on their way
+ * while one is worked on. Only as many work-groups are launched as run at once.
+ */
+
+/* One kernel: PANELS times 64 features. */
+template <class E, int PANELS, form FORM> struct hopper_attention {
+    using stage = stage_task<FORM>;
+    using units = warpgroup<E>;
+    static constexpr int N = MN_TILE_COLUMNS / 8;
+    using outputs = float[8 * PANELS][4];
+
+    /* A score matrix's operands in shared memory. */
+    struct slot {
+        char *queries, *keys, *values; /* PANELS panels each */
+        float *bias;                   /* of all columns, then the second terms */
+    };
+
+    const mn_stage_params &p;
+    char *memory;
+    int lane, warp, row0; /* row of the group at which the warp's 16 begin */
+    int rows, columns;    /* rounded up to 64, as shared memory holds them */
+    softmax_state state;
+    outputs mean, result;
+
+    __device__ hopper_attention(const mn_stage_params &params, char *shared)
+        : p(params), memory(shared), lane(threadIdx.x % WARP), warp(warp_index()),
+          row0(warp * MN_TILE_ROWS), rows(mn_hopper_rows(params.rows)),
+          columns(mn_hopper_rows(params.columns))
+    {
+    }
+
+    __device__ slot slot_of(int index) const
+    {
+        char *base =
+            memory + index * mn_hopper_slot_bytes(p.rows, p.columns, PANELS, stage::has_result);
+        slot s;
+        s.queries = base;
+        s.keys = s.queries + PANELS * rows * PANEL_ROW;
+        s.values = s.keys + PANELS * columns * PANEL_ROW;
+        s.bias = reinterpret_cast<float *>(s.values +
+                                           (stage::has_result ? PANELS * columns * PANEL_ROW : 0));
+        return s;
+    }
+
+    /* Starts to load rows into panels: those that are there, zeros for others up to `end`. */
+    __device__ void load_panels(char *target, int pitch, const rows_view<E> &view,
+                                const presence &there, int end) const
+    {
+        const int unit = threadIdx.x % 8, step = blockDim.x / 8;
+        const int64_t stride = view.operand.index * (int64_t)sizeof(E);
+        const int bytes = view.bytes() - unit * VECTOR;
+        int row = threadIdx.x / 8;
+        const char *source = view.base + row * stride + unit * VECTOR;
+        char *to = target + panel_offset(row, unit); /* step is a multiple of 8 */
+        if (view.operand.vectors && view.bytes() == PANELS * PANEL_ROW && there.mask == nullptr &&
+            there.begin == 0) {
+            for (; row < there.end; row += step, source += step * stride, to += step * PANEL_ROW)
+#pragma unroll
+                for (int i = 0; i < PANELS; i++)
+                    copy_vector(to + i * pitch, source + i * PANEL_ROW);
+        }
+#pragma unroll 1
+        for (; row < end; row += step, source += step * stride, to += step * PANEL_ROW) {
+            const bool is_there = there(row);
+#pragma unroll 1
+            for (int i = 0; i < PANELS; i++) {
+                int valid = is_there ? max(0, min(bytes - i * PANEL_ROW, (int)VECTOR)) : 0;
+                const char *from = valid > 0 ? source + i * PANEL_ROW : view.base;
+                if (view.operand.vectors)
+                    copy_vector(to + i * pitch, from, valid);
+                else
+                    copy_elements<E>(to + i * pitch, from, valid);
+            }
+        }
+    }
+
+    /* Starts to load a score matrix's operands; tells whether any of this thread's columns is
+     * there. */
+    __device__ bool load(int64_t number, const slot &s) const
+    {
+        const stage task = {p, place_of(p, number)};
+        const presence there = task.columns();
+        const int used = (p.columns + 15) / 16 * 16; /* beyond, scores and weights are not used */
+        load_panels(s.queries, rows * PANEL_ROW, view_of<E>(p.operand[stage::row_operand], task.at),
+                    task.rows_read(), p.rows);
+        load_panels(s.keys, columns * PANEL_ROW,
+                    view_of<E>(p.operand[stage::column_operand], task.at), there, used);
+        if (stage::has_result)
+            load_panels(s.values, columns * PANEL_ROW,
+                        view_of<E>(p.operand[MN_OPERAND_VALUES], task.at), there, used);
+        copies_commit();
+        bool any = false;
+        for (int x = threadIdx.x; x < used; x += blockDim.x) {
+            float2 b = there(x) ? task.column_bias(x) : make_float2(infinity(), 0.0f);
+            s.bias[x] = b.x;
+            if (FORM == LEFT_MEAN)
+                s.bias[columns + x] = b.y;
+            any |= b.x != infinity();
+        }
+        return any;
+    }
+
+    __device__ void weigh(outputs &sums, const fragment_a &weights, uint32_t address, int pitch,
+                          int add)
+    {
+#pragma unroll
+        for (int i = 0; i < PANELS; i++)
+            units::sums(reinterpret_cast<float(&)[8][4]>(sums[8 * i]), weights,
+                        panel_descriptor(address + i * pitch), add);
+    }
+
+    /* Takes the first 16 * count columns of a tile of 64 into the sums. */
+    __device__ void take_tile(const slot &s, int tile, int count, const float (&row_bias)[2])
+    {
+        const uint32_t queries = shared_address(s.queries) + warp / 4 * 64 * PANEL_ROW;
+        const uint32_t keys = shared_address(s.keys) + tile * 64 * PANEL_ROW;
+        float x[N][4], shrink[2];
+        wgmma_begin();
+#pragma unroll
+        for (int k = 0; k < 4 * PANELS; k++)
+            units::scores(x, panel_descriptor(queries + k / 4 * rows * PANEL_ROW + k % 4 * 32),
+                          panel_descriptor(keys + k / 4 * columns * PANEL_ROW + k % 4 * 32), k > 0);
+        wgmma_end();
+        const score_bias terms = {s.bias + tile * 64, columns, {row_bias[0], row_bias[1]}};
+        softmax_tile<stage::right, FORM == LEFT_MEAN>(x, state, shrink, terms, p.scale, count,
+                                                      lane);
+        if (tile > 0) {
+            if (stage::has_mean)
+                multiply(mean, shrink);
+            if (stage::has_result)
+                multiply(result, shrink);
+        }
+        if constexpr (stage::has_mean || stage::has_result)
+            take_weights(s, tile, x, count);
+    }
+
+    /* Adds the rows of keys and values, each times its weight. */
+    __device__ void take_weights(const slot &s, int tile, const float (&x)[N][4], int count)
+    {
+        const uint32_t keys = shared_address(s.keys) + tile * 64 * PANEL_ROW;
+        const uint32_t values = shared_address(s.values) + tile * 64 * PANEL_ROW;
+        fragment_a weights[N / 2];
+#pragma unroll
+        for (int n = 0; n < N / 2; n++)
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                weights[n].x[i] =
+                    element<E>::pack(x[2 * n + i / 2][i % 2 * 2], x[2 * n + i / 2][i % 2 * 2 + 1]);
+        wgmma_begin();
+#pragma unroll
+        for (int n = 0; n < N / 2; n++)
+            if (n < count) {
+                if (stage::has_mean)
+                    weigh(mean, weights[n], keys + n * 16 * PANEL_ROW, columns * PANEL_ROW,
+                          tile > 0 || n > 0);
+                if (stage::has_result)
+                    weigh(result, weights[n], values + n * 16 * PANEL_ROW, columns * PANEL_ROW,
+                          tile > 0 || n > 0);
+            }
+        wgmma_end();
+    }
+
+    /* A warp's 16 rows of sums, by way of its own rows of the queries, which nobody needs again. */
+    __device__ void store(const stage &task, const slot &s, int number, outputs &sums,
+                          const float (&factor)[2], bool any)
+    {
+        const int panel = rows * PANEL_ROW, x = row0 + lane / 4;
+        if (!any) {
+            asm volatile("" ::: "memory");
+            set_zero(sums);
+        }
+        multiply(sums, factor);
+        __syncwarp();
+#pragma unroll
+        for (int n = 0; n < 8 * PANELS; n++)
+#pragma unroll
+            for (int half = 0; half < 2; half++)
+                *reinterpret_cast<uint32_t *>(s.queries + n / 8 * panel +
+                                              panel_offset(x + 8 * half, n % 8) + lane % 4 * 4) =
+                    element<E>::pack(sums[n][2 * half], sums[n][2 * half + 1]);
+        __syncwarp();
+        const rows_view<E> view = view_of<E>(p.operand[number], task.at);
+        const presence there = task.rows_written();
+        const int unit = lane % 8, bytes = view.bytes() - unit * VECTOR;
+        for (int i = lane / 8; i < MN_TILE_ROWS; i += 4) {
+            char *to = view.row(row0 + i) + unit * VECTOR;
+            const char *from = s.queries + panel_offset(row0 + i, unit);
+#pragma unroll
+            for (int k = 0; k < PANELS; k++)
+                if (there(row0 + i) && k * PANEL_ROW < bytes)
+                    store_vector<E>(to + k * PANEL_ROW, from + k * panel, view.operand.vectors,
+                                    bytes - k * PANEL_ROW);
+        }
+    }
+
+    __device__ void work_on(int64_t number, const slot &s, bool any)
+    {
+        const stage task = {p, place_of(p, number)};
+        const int x = row0 + lane / 4;
+        const float row_bias[2] = {task.row_bias(x), task.row_bias(x + 8)};
+        state.start();
+        for (int tile = 0; tile * 64 < p.columns; tile++) {
+            int count = (min(p.columns - tile * 64, 64) + 15) / 16;
+            if (count == N / 2)
+                take_tile(s, tile, N / 2, row_bias);
+            else
+                take_tile(s, tile, count, row_bias);
+        }
+        state.template finish<stage::right>();
+        float factor[2];
+        for (int r = 0; r < 2; r++) {
+            bool empty = !any || state.sum[r] == 0.0f || row_bias[r] == infinity();
+            factor[r] = empty ? 0.0f : 1.0f / state.sum[r];
+            if (lane % 4 == 0 && x + 8 * r < p.rows)
+                task.store_scalars(x + 8 * r, state, r, empty);
+        }
+        if (stage::has_mean)
+            store(task, s, MN_OPERAND_MEAN, mean, factor, any);
+        if (stage::has_result)
+            store(task, s, MN_OPERAND_RESULT, result, factor, any);
+    }
+
+    __device__ void run()
+    {
+        const int64_t first = work_group(), step = (int64_t)gridDim.x * gridDim.y;
+        int current = 0;
+        let_next_launch_begin();
+        wait_for_launches_ahead();
+        bool any = first < p.tasks && load(first, slot_of(0));
+        for (int64_t number = first; number < p.tasks; number += step, current ^= 1) {
+            bool next = false;
+            if (number + step < p.tasks) {
+                next = load(number + step, slot_of(current ^ 1));
+                copies_wait<1>();
+            } else {
+                copies_wait<0>();
+            }
+            fence_for_wgmma();
+            any = __syncthreads_or(any);
+            work_on(number, slot_of(current), any);
+            __syncthreads();
+            any = next;
+        }
+    }
+};
+
+template <class E, int PANELS, form FORM> __device__ inline void hopper(const mn_stage_params &p)
+{
+    extern __shared__ __align__(1024) char shared[];
+    hopper_attention<E, PANELS, FORM>(p, shared).run();
+}
+
+#endif
