@@ -330,7 +330,31 @@ static bool processor_has(const char *name)
     return false;
 }
 
+/* "sm_90": compute capability 9.0 and no other; "sm_80..": 8.0 and later. */
+static bool gpu_is(const monarch_device *device, const char *name)
+{
+    monarch_device_info info = {.struct_size = sizeof info};
+    int wanted = 0, there = 0, end = 0;
+    assert_int_equal(monarch_device_info_get(device, &info, NULL), MONARCH_OK);
+    if (sscanf(name, "sm_%d%n", &wanted, &end) != 1 ||
+        (name[end] != 0 && strcmp(name + end, "..") != 0))
+        fail_msg("manifest.txt needs \"%s\"; of GPUs it can need sm_90 or sm_80..", name);
+    if (sscanf(info.features, "sm_%d", &there) != 1)
+        fail_msg("no compute capability in the device's features \"%s\"", info.features);
+    return name[end] ? there >= wanted : there == wanted;
+}
+
 static monarch_instance *instance;
+static char **left_out; /* variants that this build is without; ends with NULL */
+
+static void skip_left_out(const line *l)
+{
+    for (char **name = left_out; *name; name++)
+        if (strcmp(*name, l->variant) == 0) {
+            print_message("skipped: this build leaves out variant %s\n", *name);
+            skip();
+        }
+}
 
 /* Skips with the reason when the machine lacks what the line needs. */
 static monarch_device *require_device(const line *l)
@@ -343,11 +367,12 @@ static monarch_device *require_device(const line *l)
         skip();
     }
     fixture_ok(l->device, status, &error);
+    skip_left_out(l);
     char needs[sizeof l->needs];
     memcpy(needs, l->needs, sizeof needs);
     for (char *name = strtok(needs, "+"); name && strcmp(name, "-") != 0; name = strtok(NULL, "+"))
-        if (!processor_has(name)) {
-            print_message("skipped: this processor has no %s\n", name);
+        if (strncmp(name, "sm_", 3) == 0 ? !gpu_is(device, name) : !processor_has(name)) {
+            print_message("skipped: this machine has no %s\n", name);
             skip();
         }
     return device;
@@ -410,10 +435,11 @@ static int close_instance(void **state)
 int main(int argc, char **argv)
 {
     static struct CMUnitTest tests[MOST_TESTS + 1] = {cmocka_unit_test(test_all_listed)};
-    if (argc != 2) {
-        fprintf(stderr, "usage: test_manifest MANIFEST\n");
+    if (argc < 2) {
+        fprintf(stderr, "usage: test_manifest MANIFEST [VARIANT-LEFT-OUT...]\n");
         return 1;
     }
+    left_out = argv + 2;
     parse_file(argv[1]);
     for (size_t i = 0; i < entry_count; i++)
         tests[i + 1] = (struct CMUnitTest){entries[i].name, test_entry, NULL, NULL, &entries[i]};
