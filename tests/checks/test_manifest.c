@@ -330,18 +330,31 @@ static bool processor_has(const char *name)
     return false;
 }
 
+/* Reads sm_NN; `end` gets what follows, NULL if it is nothing of the kind. */
+static long capability_of(const char *text, const char **end)
+{
+    char *after = NULL;
+    bool named = strncmp(text, "sm_", 3) == 0;
+    long capability = named ? strtol(text + 3, &after, 10) : 0;
+    *end = capability > 0 ? after : NULL;
+    return capability;
+}
+
 /* "sm_90": compute capability 9.0 and no other; "sm_80..": 8.0 and later. */
 static bool gpu_is(const monarch_device *device, const char *name)
 {
     monarch_device_info info = {.struct_size = sizeof info};
-    int wanted = 0, there = 0, end = 0;
+    const char *wanted_end, *there_end;
     assert_int_equal(monarch_device_info_get(device, &info, NULL), MONARCH_OK);
-    if (sscanf(name, "sm_%d%n", &wanted, &end) != 1 ||
-        (name[end] != 0 && strcmp(name + end, "..") != 0))
-        fail_msg("manifest.txt needs \"%s\"; of GPUs it can need sm_90 or sm_80..", name);
-    if (sscanf(info.features, "sm_%d", &there) != 1)
+    long wanted = capability_of(name, &wanted_end);
+    long there = capability_of(info.features, &there_end);
+    if (!there_end)
         fail_msg("no compute capability in the device's features \"%s\"", info.features);
-    return name[end] ? there >= wanted : there == wanted;
+    if (wanted_end && strcmp(wanted_end, "..") == 0)
+        return there >= wanted;
+    if (!wanted_end || *wanted_end != 0)
+        fail_msg("manifest.txt needs \"%s\"; of a GPU it can need sm_90 or sm_80..", name);
+    return there == wanted;
 }
 
 static monarch_instance *instance;
