@@ -125,19 +125,23 @@ have_nvcc() {
     return 1
 }
 
-# Nobody is asked for a password here: it would be for something that builds do without.
 have_venv() {
-    python3 -c 'import ensurepip, venv' 2>/dev/null && return 0
+    python3 -c 'import ensurepip, venv' 2>/dev/null
+}
+
+# Nobody is asked for a password here: it would be for something that builds do without.
+install_venv() {
     local as_root=()
     [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
-    echo "install-deps: python3-venv, which it takes, is missing: apt-get install python3-venv"
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c \
         'apt-get -q -y update && apt-get -q -y install --no-install-recommends python3-venv' \
         </dev/null
 }
 
 install_nvcc() {
-    have_venv && rm -rf "$cuda" "$cuda.new" "$cuda.pip" && mkdir -p .venv || return 1
+    have_venv || install_venv || return 1
+    rm -rf "$cuda" "$cuda.new" "$cuda.pip"
+    mkdir -p .venv || return 1
     python3 -m venv "$cuda.pip" &&
         "$cuda.pip/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps \
             --no-cache-dir --only-binary :all: --target "$cuda.new" "${cuda_packages[@]}" &&
@@ -153,6 +157,7 @@ finish() {
     check_meson
     if $with_cuda && ! have_nvcc; then
         echo "install-deps: there is no nvcc; fetching ${cuda_packages[0]} from PyPI into $cuda ..."
+        have_venv || echo "install-deps: that takes python3-venv; installing it with apt-get ..."
         local log
         log=$(mktemp)
         if install_nvcc >"$log" 2>&1; then
