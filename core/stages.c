@@ -25,6 +25,18 @@ static void close_session(session *s)
     monarch_plan_destroy(&s->plan);
 }
 
+/* Fills all slots with NaN, so that what a stage forgets to write shows in what it hands out. */
+static monarch_status poison_slots(session *s, uint64_t largest, monarch_error *error)
+{
+    const mn_program *program = &s->plan->program;
+    memset(s->raw, 0xff, (size_t)largest);
+    for (uint32_t i = 0; i < program->slot_count; i++)
+        MN_TRY(monarch_buffer_write(s->staging.queue, s->staging.workspace,
+                                    s->plan->slot_offsets[i], s->raw, program->slots[i].bytes,
+                                    error));
+    return MONARCH_OK;
+}
+
 static monarch_status prepare(session *s, const monarch_stage_tensors *tensors,
                               monarch_error *error)
 {
@@ -37,6 +49,7 @@ static monarch_status prepare(session *s, const monarch_stage_tensors *tensors,
     if (!s->raw)
         return mn_fail_memory(error, "a copy of a stage's output");
     MN_TRY(mn_staging_open(s->plan, tensors, &s->staging, error));
+    MN_TRY(poison_slots(s, largest, error));
     return mn_bind_arguments(s->plan, s->staging.queue, &s->staging.args, &s->bindings, error);
 }
 
