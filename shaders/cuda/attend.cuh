@@ -214,7 +214,7 @@ template <class E, int WIDTH, form FORM> struct attention {
             bool empty = *any == 0 || state.sum[r] == 0.0f || row_bias[r] == infinity();
             factor[r] = empty ? 0.0f : 1.0f / state.sum[r];
             if (lane % 4 == 0 && x < p.rows && leads)
-                task.store_scalars(x, state, r, empty);
+                task.template store_scalars<!element<E>::has_mma>(x, state, r, empty);
         }
         if (stage::has_mean && with_mean)
             store(MN_OPERAND_MEAN, mean, factor);

@@ -147,13 +147,13 @@ __device__ inline void row_softmax(group_scores<TILES> &g, float *entropy, int r
                         weighted = add_entropy(g.s[r][n][i], y, weighted);
                 }
             sum = row_sum(sum);
-            g.factor[r][half] = sum == 0.0f ? 0.0f : 1.0f / sum;
+            g.factor[r][half] = sum == 0.0f ? 0.0f : reciprocal_fast(sum);
             int row = r * 16 + half * 8 + lane / 4;
             if (!ENTROPY)
                 continue;
             weighted = row_sum(weighted);
             if (lane % 4 == 0 && row < rows)
-                entropy[row] = entropy_of(weighted, sum) * log2_e;
+                entropy[row] = entropy_of<false>(weighted, sum) * log2_e;
         }
 }
 
@@ -298,7 +298,8 @@ __device__ inline void left(const mn_stage_params &p, const fused_memory &m, int
                     x -= largest;
                     sum += exp2_fast(x);
                 }
-            off += off == 0.0f ? log2f(column_sum(sum)) : (column_sum(0.0f), 0.0f);
+            float log_sum = log2_fast(column_sum(sum));
+            off = off == 0.0f ? log_sum : off;
 #pragma unroll
             for (int r = 0; r < TILES; r++)
 #pragma unroll
@@ -373,7 +374,7 @@ __device__ inline void zero_padding(const mn_stage_params &p, const head_rows &t
         for_each_vector<WIDTH_BYTES>(end, p.groups * p.columns, p.columns, zero);
 }
 
-/* Starts to load a tensor. Rows of queries outside the sequence and all absent keys become 0. */
+/* Starts to load a tensor. Rows outside the sequence become 0, and masked ones if asked. */
 template <class E, int WIDTH>
 __device__ inline void load_head(const mn_stage_params &p, int number, const task_place &at,
                                  const head_rows &target, const fused_memory &m, int side,
@@ -385,7 +386,7 @@ __device__ inline void load_head(const mn_stage_params &p, int number, const tas
     const int begin = (int)p.first, end = (int)(p.first + p.tokens);
     const int block_stride = target.block_pitch, pitch = target.pitch;
     const int64_t group = o.group * (int64_t)sizeof(E), index = o.index * (int64_t)sizeof(E);
-    if (o.vectors && view.bytes() == width && !(masked && p.operand[MN_OPERAND_MASK].width > 0)) {
+    if (o.vectors && view.bytes() == width && !masked) {
         for_each_vector<width>(begin, end, p.columns, [&](int, int block, int position, int byte) {
             copy_vector(target.base + block * block_stride + position * pitch + byte,
                         view.base + block * group + position * index + byte);
@@ -463,6 +464,22 @@ __device__ inline void note_absent(const mn_stage_params &p, const task_place &a
     }
 }
 
+template <class E, int WIDTH, int TILES>
+__device__ inline void load_all(const mn_stage_params &p, const task_place &at,
+                                const fused_memory &m)
+{
+    const bool masked = p.operand[MN_OPERAND_MASK].width > 0;
+#pragma unroll 1
+    for (int i = 0; i < 3; i++) { /* q, k, v: one after the other in memory */
+        const int number = i == 0   ? MN_OPERAND_QUERIES
+                           : i == 1 ? MN_OPERAND_KEYS
+                                    : MN_OPERAND_VALUES;
+        head_rows target = m.q;
+        target.base += i * (m.k.base - m.q.base);
+        load_head<E, WIDTH>(p, number, at, target, m, 16 * TILES, masked && i > 0);
+    }
+}
+
 template <class E, int WIDTH, int TILES> __device__ void fused(const mn_stage_params &p)
 {
     const int64_t task = work_group();
@@ -475,20 +492,16 @@ template <class E, int WIDTH, int TILES> __device__ void fused(const mn_stage_pa
 
     let_next_launch_begin();
     wait_for_launches_ahead();
-    note_absent<TILES>(p, at, m);
+    if (p.operand[MN_OPERAND_MASK].width > 0) { /* which keys to load must be known first */
+        note_absent<TILES>(p, at, m);
+        __syncthreads();
+        load_all<E, WIDTH, TILES>(p, at, m);
+    } else {
+        load_all<E, WIDTH, TILES>(p, at, m);
+        note_absent<TILES>(p, at, m);
+    }
     for (int i = threadIdx.x; i < mn_tile_pitch(WIDTH, sizeof(E)) / 4; i += blockDim.x)
         reinterpret_cast<uint32_t *>(m.zero)[i] = 0;
-    __syncthreads();
-#pragma unroll 1
-    for (int i = 0; i < 3; i++) { /* q, k, v: one after the other in memory */
-        head_rows target = m.q;
-        target.base += i * (m.k.base - m.q.base);
-        load_head<E, WIDTH>(p,
-                            i == 0   ? MN_OPERAND_QUERIES
-                            : i == 1 ? MN_OPERAND_KEYS
-                                     : MN_OPERAND_VALUES,
-                            at, target, m, 16 * TILES, i > 0);
-    }
 
     for (int step = 0; step < p.steps; step++) {
         if (step == 0 && p.steps > 1)

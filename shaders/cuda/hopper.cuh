@@ -85,9 +85,8 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
 
     /* Starts to load a score matrix's operands; tells whether any of this thread's columns is
      * there. */
-    __device__ bool load(int64_t number, const slot &s) const
+    __device__ bool load(const stage &task, const slot &s) const
     {
-        const stage task = {p, place_of(p, number)};
         const presence there = task.columns();
         const int used = (p.columns + 15) / 16 * 16; /* beyond, scores and weights are not used */
         load_panels(s.queries, rows * PANEL_ROW, view_of<E>(p.operand[stage::row_operand], task.at),
@@ -173,38 +172,44 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
     __device__ void store(const stage &task, const slot &s, int number, outputs &sums,
                           const float (&factor)[2], bool any)
     {
-        const int panel = rows * PANEL_ROW, x = row0 + lane / 4;
+        const int panel = rows * PANEL_ROW;
         if (!any) {
             asm volatile("" ::: "memory");
             set_zero(sums);
         }
         multiply(sums, factor);
         __syncwarp();
+        /* Four 8 x 8 matrices at a time: rows 0-7 and 8-15 of two units of 8 features. */
+        const uint32_t place = shared_address(s.queries) + (row0 + lane % 16) * PANEL_ROW;
 #pragma unroll
-        for (int n = 0; n < 8 * PANELS; n++)
+        for (int n = 0; n < 8 * PANELS; n += 2) {
+            uint32_t x[4];
 #pragma unroll
-            for (int half = 0; half < 2; half++)
-                *reinterpret_cast<uint32_t *>(s.queries + n / 8 * panel +
-                                              panel_offset(x + 8 * half, n % 8) + lane % 4 * 4) =
-                    element<E>::pack(sums[n][2 * half], sums[n][2 * half + 1]);
+            for (int i = 0; i < 4; i++)
+                x[i] = element<E>::pack(sums[n + i / 2][i % 2 * 2], sums[n + i / 2][i % 2 * 2 + 1]);
+            store_matrices(place + n / 8 * panel + ((n % 8 + lane / 16 ^ lane % 8) << 4), x);
+        }
         __syncwarp();
         const rows_view<E> view = view_of<E>(p.operand[number], task.at);
         const presence there = task.rows_written();
         const int unit = lane % 8, bytes = view.bytes() - unit * VECTOR;
-        for (int i = lane / 8; i < MN_TILE_ROWS; i += 4) {
-            char *to = view.row(row0 + i) + unit * VECTOR;
-            const char *from = s.queries + panel_offset(row0 + i, unit);
+        const int64_t stride = 4 * view.operand.index * (int64_t)sizeof(E);
+        char *to = view.row(row0 + lane / 8) + unit * VECTOR;
 #pragma unroll
-            for (int k = 0; k < PANELS; k++)
-                if (there(row0 + i) && k * PANEL_ROW < bytes)
-                    store_vector<E>(to + k * PANEL_ROW, from + k * panel, view.operand.vectors,
-                                    bytes - k * PANEL_ROW);
+        for (int i = 0; i < MN_TILE_ROWS / 4; i++, to += stride) {
+            const int row = row0 + lane / 8 + 4 * i;
+            const char *from = s.queries + panel_offset(row, unit);
+            if (there(row))
+#pragma unroll
+                for (int k = 0; k < PANELS; k++)
+                    if (k * PANEL_ROW < bytes)
+                        store_vector<E>(to + k * PANEL_ROW, from + k * panel, view.operand.vectors,
+                                        bytes - k * PANEL_ROW);
         }
     }
 
-    __device__ void work_on(int64_t number, const slot &s, bool any)
+    __device__ void work_on(const stage &task, const slot &s, bool any)
     {
-        const stage task = {p, place_of(p, number)};
         const int x = row0 + lane / 4;
         const float row_bias[2] = {task.row_bias(x), task.row_bias(x + 8)};
         state.start();
@@ -219,9 +224,9 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
         float factor[2];
         for (int r = 0; r < 2; r++) {
             bool empty = !any || state.sum[r] == 0.0f || row_bias[r] == infinity();
-            factor[r] = empty ? 0.0f : 1.0f / state.sum[r];
+            factor[r] = empty ? 0.0f : reciprocal_fast(state.sum[r]);
             if (lane % 4 == 0 && x + 8 * r < p.rows)
-                task.store_scalars(x + 8 * r, state, r, empty);
+                task.template store_scalars<false>(x + 8 * r, state, r, empty);
         }
         if (stage::has_mean)
             store(task, s, MN_OPERAND_MEAN, mean, factor, any);
@@ -235,21 +240,41 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
         int current = 0;
         let_next_launch_begin();
         wait_for_launches_ahead();
-        bool any = first < p.tasks && load(first, slot_of(0));
-        for (int64_t number = first; number < p.tasks; number += step, current ^= 1) {
-            bool next = false;
-            if (number + step < p.tasks) {
-                next = load(number + step, slot_of(current ^ 1));
-                copies_wait<1>();
-            } else {
-                copies_wait<0>();
+        const task_place stride = place_of(p, step);
+        task_place at = {0, 0, 0}, next = place_of(p, first < p.tasks ? first : 0);
+        bool any = false;
+        /* The loop starts one task early, to load the first. */
+        for (int64_t number = first - step; number < p.tasks; number += step, current ^= 1) {
+            bool next_any = false;
+            if (number + step < p.tasks)
+                next_any = load({p, next}, slot_of(current ^ 1));
+            if (number >= 0) {
+                if (number + step < p.tasks)
+                    copies_wait<1>();
+                else
+                    copies_wait<0>();
+                fence_for_wgmma();
+                any = __syncthreads_or(any);
+                work_on({p, at}, slot_of(current), any);
+                __syncthreads();
             }
-            fence_for_wgmma();
-            any = __syncthreads_or(any);
-            work_on(number, slot_of(current), any);
-            __syncthreads();
-            any = next;
+            at = next;
+            next = advance(next, stride);
+            any = next_any;
         }
+    }
+
+    /* Place of the task that lies `stride`, as a place, behind one. */
+    __device__ task_place advance(task_place at, const task_place &stride) const
+    {
+        at.group += stride.group;
+        int carry = at.group >= p.groups;
+        at.group -= carry ? p.groups : 0;
+        at.head += stride.head + carry;
+        carry = at.head >= p.heads;
+        at.head -= carry ? p.heads : 0;
+        at.batch += stride.batch + carry;
+        return at;
     }
 };
 

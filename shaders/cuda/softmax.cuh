@@ -42,11 +42,38 @@ __device__ inline float add_entropy(float weight, float y, float sum)
     return fmaf(weight, fmaxf(y, -1000.0f), sum);
 }
 
+/* log2 and 1 / x within two units in the last place, 1 / 0 being inf: enough before results are
+   rounded to 16 bits. */
+__device__ inline float log2_fast(float x)
+{
+    float result;
+    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+    return result;
+}
+
+__device__ inline float reciprocal_fast(float x)
+{
+    float result;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+    return result;
+}
+
+template <bool EXACT> __device__ inline float log2_of(float x)
+{
+    return EXACT ? log2f(x) : log2_fast(x);
+}
+
+template <bool EXACT> __device__ inline float reciprocal_of(float x)
+{
+    return EXACT ? 1.0f / x : reciprocal_fast(x);
+}
+
 /* cL of a row from the sum of 2^y and that of 2^y y, y being score - largest. Both terms have one
    sign, so nothing cancels, however large the scores. */
-__device__ inline float entropy_of(float weighted, float sum)
+template <bool EXACT> __device__ inline float entropy_of(float weighted, float sum)
 {
-    return sum == 0.0f ? infinity() : ln_2 * (weighted / sum - log2f(sum));
+    return sum == 0.0f ? infinity()
+                       : ln_2 * (weighted * reciprocal_of<EXACT>(sum) - log2_of<EXACT>(sum));
 }
 
 /* Softmax of a thread's two rows over the columns seen so far. */

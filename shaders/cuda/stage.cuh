@@ -74,14 +74,15 @@ template <form FORM> struct stage_task {
     }
 
     /* What is written of row x beside its means; r: which of the thread's two rows it is. */
+    template <bool EXACT>
     __device__ void store_scalars(int x, const softmax_state &state, int r, bool empty) const
     {
         if (FORM == LEFT_STATS)
             *reinterpret_cast<float2 *>(scalar(MN_OPERAND_STATS, x)) =
-                make_float2(state.largest[r], log2f(state.sum[r]));
+                make_float2(state.largest[r], log2_of<EXACT>(state.sum[r]));
         if (right)
             *scalar(MN_OPERAND_WEIGHT, x) =
-                empty ? infinity() : entropy_of(state.entropy[r], state.sum[r]);
+                empty ? infinity() : entropy_of<EXACT>(state.entropy[r], state.sum[r]);
         if (FORM == LEFT_MEAN && p.operand[MN_OPERAND_WEIGHT].width > 0)
             *scalar(MN_OPERAND_WEIGHT, x) = empty ? 0.0f : exp2f(state.largest[r]) * state.sum[r];
     }

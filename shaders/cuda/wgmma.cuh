@@ -50,6 +50,15 @@ __device__ inline void fence_for_wgmma()
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
+/* Four 8 x 8 matrices of 16-bit elements; thread i gives the address of row i % 8 of matrix i / 8,
+   x[n] of thread 4g + t holds row g, columns 2t and 2t + 1 of matrix n. */
+__device__ inline void store_matrices(uint32_t address, const uint32_t (&x)[4])
+{
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address),
+                 "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3])
+                 : "memory");
+}
+
 template <class E> struct warpgroup;
 
 template <> struct warpgroup<__half> {
