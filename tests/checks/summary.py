@@ -6,8 +6,9 @@ A RECORD is PHASE=PATH. A path that ends in .json is a log of `meson test --no-s
 holds lines 'passed|failed|skipped TAB name TAB reason'. Each cmocka case counts as one; a program
 without cases counts as one by its exit status (77 = skipped), or by a last line of the form
 'N passed, N failed, N skipped'. A case that was announced and has no result counts as failed, so a
-crash is never lost. Failures and skips are listed with what was printed about them; the last line
-is the sum, and the exit status is 1 when something failed or nothing ran.
+crash is never lost. Failures and skips are listed with what was printed about them, skips for the
+same reason as one; the last line is the sum, and the exit status is 1 when something failed or
+nothing ran.
 """
 import json
 import re
@@ -115,6 +116,15 @@ def add_record(total, phase, path):
             total.add(result, f"{phase}: {name}", reason)
 
 
+def grouped(cases):
+    """Cases with the same text as one, named after the first."""
+    names = {}
+    for name, text in cases:
+        names.setdefault(text, []).append(name)
+    return [(group[0] + (f" and {len(group) - 1} more" if len(group) > 1 else ""), text)
+            for text, group in names.items()]
+
+
 def show(title, cases):
     if cases:
         print(f"\n{title}:")
@@ -143,6 +153,8 @@ def self_test():
     own = {**base, "result": "OK", "stdout": "3 passed, 0 failed, 1 skipped\n"}
     add_meson_test(total, "x", own)
     assert total.line() == "4 passed, 2 failed, 2 skipped", total.line()
+    many = grouped([("a", "x"), ("b", "y"), ("c", "x")])
+    assert many == [("a and 1 more", "x"), ("b", "y")], many
 
 
 def main():
@@ -153,7 +165,7 @@ def main():
         phase, _, path = argument.partition("=")
         add_record(total, phase, path)
     if not brief:
-        show("Skipped", total.skipped)
+        show("Skipped", grouped(total.skipped))
         show("Failed", total.failed)
         print()
     print(total.line(), flush=True)
