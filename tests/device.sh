@@ -10,6 +10,7 @@ usage: tests/device.sh BUILD_DIR OUT_DIR [options]
 
   --sanitizers       also run a reduced list of cases under each tool of compute-sanitizer
   --bench            also time the lists of problems, alone and beside FlashAttention-2 and cuDNN
+  --large            also problems beyond 32 bits, on every variant (40 GB of device memory)
   --no-tests         leave out the tests
   --device NAME      device of the sanitizers and benchmarks (default cuda); on "cpu" the script
                      itself can be tried: what needs a GPU is left out and said
@@ -29,13 +30,14 @@ wrong() {
     exit 2
 }
 
-tests=true sanitizers=false bench=false
+tests=true sanitizers=false bench=false large=false
 device=cuda jobs=$(nproc) seconds=75 limit=300
 folders=()
 while [ $# -gt 0 ]; do
     case $1 in
     --sanitizers) sanitizers=true ;;
     --bench) bench=true ;;
+    --large) large=true ;;
     --no-tests) tests=false ;;
     --device | --jobs | --seconds | --limit)
         [ $# -gt 1 ] || wrong "no value after $1"
@@ -166,10 +168,20 @@ run_bench() {
         --list "$list" --seconds "$seconds" --out "$out/compare"
 }
 
+# Problems beyond 32 bits; bench/compare.py because it can make the input on the device.
+run_large() {
+    rm -rf "$out/large"
+    measured "large problems" "$out/large/*.csv" \
+        python3 -B "$root/bench/compare.py" --library "$build/libmonarch.so" --commit "$commit" \
+        --list "$root/bench/shapes/large.txt" --variants --no-peers --heads 6 --seconds 20 \
+        --out "$out/large"
+}
+
 describe
 $tests && part tests --timeout "$limit"
 $sanitizers && run_sanitizers
 $bench && run_bench
+$large && run_large
 gzip -9 -f "$log"
 if [ "$failures" -eq 0 ]; then
     say "all parts passed, $SECONDS s"
