@@ -77,16 +77,6 @@ static bool suits(const mn_variant *variant, const monarch_device *device,
     return 4 * program->steps[first].rows >= 3 * WARPGROUP_ROWS;
 }
 
-static uint64_t scratch(const mn_variant *variant, const monarch_device *device,
-                        const mn_program *program, uint32_t first, uint32_t count)
-{
-    (void)variant;
-    (void)device;
-    (void)count;
-    const mn_step *step = &program->steps[first];
-    return step->kind == MONARCH_STAGE_LEFT ? mn_params_stats_size(program, step) : 0;
-}
-
 /* Work-groups that run at once. */
 static int64_t resident(const mn_step *step, const mn_cuda_limits *limits)
 {
@@ -136,6 +126,6 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
 }
 
 const mn_cuda_variant mn_cuda_hopper = {
-    .base = {"hopper", covers, suits, scratch},
+    .base = {"hopper", covers, suits, mn_cuda_step_scratch},
     .launches = launches,
 };

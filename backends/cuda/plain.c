@@ -19,16 +19,6 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
     return 1;
 }
 
-static uint64_t scratch(const mn_variant *variant, const monarch_device *device,
-                        const mn_program *program, uint32_t first, uint32_t count)
-{
-    (void)variant;
-    (void)device;
-    (void)count;
-    const mn_step *step = &program->steps[first];
-    return step->kind == MONARCH_STAGE_LEFT ? mn_params_stats_size(program, step) : 0;
-}
-
 static void set_kernel(mn_cuda_launch *launch, const char *kernel, int64_t rows)
 {
     launch->module = MN_CUDA_PLAIN;
@@ -56,6 +46,6 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
 }
 
 const mn_cuda_variant mn_cuda_plain = {
-    .base = {"plain", covers, NULL, scratch},
+    .base = {"plain", covers, NULL, mn_cuda_step_scratch},
     .launches = launches,
 };

@@ -89,33 +89,6 @@ static bool cut(const mn_step *step, const mn_cuda_limits *limits, tiling *t)
     return false;
 }
 
-static bool adjacent(const mn_operand *operand, monarch_dtype dtype, const char *variant,
-                     mn_reason *reason)
-{
-    if (operand->width == 0)
-        return true;
-    if (operand->dtype != dtype)
-        snprintf(reason->text, sizeof reason->text,
-                 "tensors of both %s and %s; variant %s needs one dtype", monarch_dtype_name(dtype),
-                 monarch_dtype_name(operand->dtype), variant);
-    else if (operand->feature != 1)
-        snprintf(reason->text, sizeof reason->text,
-                 "a feature stride of %" PRId64 "; variant %s needs 1", operand->feature, variant);
-    else
-        return true;
-    return false;
-}
-
-bool mn_cuda_same_elements(const mn_step *step, const char *variant, mn_reason *reason)
-{
-    monarch_dtype dtype = step->queries.dtype;
-    return adjacent(&step->queries, dtype, variant, reason) &&
-           adjacent(&step->keys, dtype, variant, reason) &&
-           adjacent(&step->values, dtype, variant, reason) &&
-           adjacent(&step->mean, dtype, variant, reason) &&
-           adjacent(&step->result, dtype, variant, reason);
-}
-
 static uint32_t covers(const mn_variant *variant, const monarch_device *device,
                        const mn_program *program, uint32_t first, uint32_t limit, mn_reason *reason)
 {
@@ -144,16 +117,6 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
                  t.shared_memory, limits->shared_memory);
     }
     return 0;
-}
-
-static uint64_t scratch(const mn_variant *variant, const monarch_device *device,
-                        const mn_program *program, uint32_t first, uint32_t count)
-{
-    (void)variant;
-    (void)device;
-    (void)count;
-    const mn_step *step = &program->steps[first];
-    return step->kind == MONARCH_STAGE_LEFT ? mn_params_stats_size(program, step) : 0;
 }
 
 static void fill(mn_cuda_launch *launch, mn_cuda_module module, const char *kernel,
@@ -209,6 +172,6 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
 }
 
 const mn_cuda_variant mn_cuda_tiled = {
-    .base = {"tiled", covers, NULL, scratch},
+    .base = {"tiled", covers, NULL, mn_cuda_step_scratch},
     .launches = launches,
 };

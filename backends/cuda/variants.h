@@ -48,8 +48,14 @@ typedef struct mn_cuda_variant {
                          uint32_t run, mn_cuda_launch *launches);
 } mn_cuda_variant;
 
-/* Whether all matrices of a step have one dtype and adjacent features; tiled.c. */
+/* What variants that run single steps share. */
+
+/* Whether all matrices of a step have one dtype and adjacent features. */
 bool mn_cuda_same_elements(const mn_step *step, const char *variant, mn_reason *reason);
+
+/* Scratch of such variants: the STATS of LEFT. */
+uint64_t mn_cuda_step_scratch(const mn_variant *variant, const monarch_device *device,
+                              const mn_program *program, uint32_t first, uint32_t count);
 
 extern const mn_cuda_variant mn_cuda_fused;  /* all steps of a head in one work-group */
 extern const mn_cuda_variant mn_cuda_hopper; /* warpgroups of 64 rows, sm_90a only */
