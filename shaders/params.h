@@ -84,7 +84,7 @@ typedef struct mn_stage_params {
     mn_i32 column_tile;    /* tiled: columns that are in local memory at a time */
     mn_i32 stages;         /* tiled: how many such tiles at once */
     mn_i32 chunks;         /* tiled: parts into which the features of the outputs are cut */
-    mn_i32 reserved;
+    mn_i32 backwards;      /* 1: work-groups take the tasks from the last to the first */
 } mn_stage_params;
 
 #if defined(__cplusplus)

@@ -55,6 +55,9 @@ monarch_status mn_cuda_plan_build(monarch_plan *plan, monarch_error *error)
         s->first[i + 1] =
             s->first[i] + variant->launches(variant, plan, i, &s->launches[s->first[i]]);
     }
+    /* Back and forth: what the launch ahead touched last is what the cache still holds. */
+    for (uint32_t i = 0; i < s->first[plan->run_count]; i++)
+        s->launches[i].params.block.backwards = i % 2;
     return find_kernels(plan, error);
 }
 

@@ -75,8 +75,10 @@ template <class E, int WIDTH, form FORM> struct attention {
             pack = divide(pack, p.chunks, &chunk);
         if (p.row_splits > 1)
             pack = divide(pack, p.row_splits, &split);
+        if (p.backwards)
+            pack = (p.tasks - 1) / p.packed - pack;
         int64_t number = pack * p.packed + member;
-        active = number < p.tasks;
+        active = number >= 0 && number < p.tasks;
         leads = chunk == 0;
         row0 = (split * p.warps + own) * MN_TILE_ROWS;
         int mean_chunks =

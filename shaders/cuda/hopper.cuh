@@ -241,7 +241,9 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
         let_next_launch_begin();
         wait_for_launches_ahead();
         const task_place stride = place_of(p, step);
-        task_place at = {0, 0, 0}, next = place_of(p, first < p.tasks ? first : 0);
+        task_place at = {0, 0, 0}, next = {0, 0, 0};
+        if (first < p.tasks)
+            next = place_of(p, p.backwards ? p.tasks - 1 - first : first);
         bool any = false;
         /* The loop starts one task early, to load the first. */
         for (int64_t number = first - step; number < p.tasks; number += step, current ^= 1) {
@@ -264,9 +266,19 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
         }
     }
 
-    /* Place of the task that lies `stride`, as a place, behind one. */
+    /* Place of the task that lies `stride`, as a place, behind one; or before it. */
     __device__ task_place advance(task_place at, const task_place &stride) const
     {
+        if (p.backwards) {
+            at.group -= stride.group;
+            int borrow = at.group < 0;
+            at.group += borrow ? p.groups : 0;
+            at.head -= stride.head + borrow;
+            borrow = at.head < 0;
+            at.head += borrow ? p.heads : 0;
+            at.batch -= stride.batch + borrow;
+            return at;
+        }
         at.group += stride.group;
         int carry = at.group >= p.groups;
         at.group -= carry ? p.groups : 0;
