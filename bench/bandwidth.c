@@ -5,7 +5,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+
+#include "clock.h"
 
 /* Larger than caches are; the fastest pass counts, as the floor must lie below every result. */
 enum { COPY_BYTES = 256 << 20, PASSES = 6, MAX_THREADS = 256 };
@@ -23,13 +24,6 @@ static void *copy_slice(void *argument)
     return NULL;
 }
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
-
 /* One pass: seconds, or 0 when a thread could not be started. */
 static double copy_once(const char *source, char *destination, int threads)
 {
@@ -37,7 +31,7 @@ static double copy_once(const char *source, char *destination, int threads)
     struct slice slices[MAX_THREADS] = {{0}};
     size_t size = COPY_BYTES / (size_t)threads;
     int started = 1;
-    double start = now();
+    double start = clock_seconds();
     for (int i = 0; i < threads; i++) {
         slices[i] = (struct slice){source + (size_t)i * size, destination + (size_t)i * size, size};
     }
@@ -49,7 +43,7 @@ static double copy_once(const char *source, char *destination, int threads)
     for (int i = 1; i < started; i++) {
         pthread_join(handles[i], NULL);
     }
-    return started == threads ? now() - start : 0.0;
+    return started == threads ? clock_seconds() - start : 0.0;
 }
 
 static double measure_cpu(int threads, char *how, size_t capacity)

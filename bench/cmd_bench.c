@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -78,7 +79,8 @@ static int collect(const struct bench_options *options, struct problem_list *lis
 
 static const char csv_header[] =
     "date,commit,device,driver,backend,variant,threads,dtype,batch,heads,tokens,head_dim,"
-    "value_dim,block,steps,us_median,us_min,us_p10,us_p90,gflops,gbs,floor_us,rel_error,seed";
+    "value_dim,block,steps,us_median,us_min,us_p10,us_p90,gflops,gbs,floor_us,host_us,rel_error,"
+    "seed";
 
 static void print_header(const struct bench *bench, const char *how)
 {
@@ -100,9 +102,9 @@ static void print_header(const struct bench *bench, const char *how)
     } else {
         printf("floor   not measured: %s\n", how);
     }
-    printf("\n%-24s %6s %2s %-4s %-12s %11s %11s %11s %11s %9s %8s %11s %7s %9s\n",
+    printf("\n%-24s %6s %2s %-4s %-12s %11s %11s %11s %11s %9s %8s %11s %7s %8s %9s\n",
            "shape E,H,N,D,Dv", "block", "T", "type", "variant", "median us", "least", "10 %",
-           "90 %", "GFLOP/s", "GB/s", "floor us", "x floor", "rel error");
+           "90 %", "GFLOP/s", "GB/s", "floor us", "x floor", "host us", "rel error");
 }
 
 /* Text in CSV is quoted, as names of devices may hold commas. */
@@ -142,6 +144,10 @@ static void print_csv(const struct bench *bench, const struct measurement *m)
     if (bench->bandwidth > 0.0) {
         printf("%.3f", m->cost.floor_bytes / bench->bandwidth * 1e6);
     }
+    putchar(',');
+    if (!isnan(m->host)) {
+        printf("%.3f", m->host * 1e6);
+    }
     printf(",%.3e,%" PRIu64 "\n", m->error, bench->options.measure.seed);
 }
 
@@ -160,6 +166,11 @@ static void print_row(const struct bench *bench, const struct measurement *m)
         printf(" %11.2f %7.2f", floor * 1e6, m->stats.median / floor);
     } else {
         printf(" %11s %7s", "-", "-");
+    }
+    if (isnan(m->host)) {
+        printf(" %8s", "-");
+    } else {
+        printf(" %8.2f", m->host * 1e6);
     }
     printf(" %9.2e\n", m->error);
 }

@@ -3,10 +3,11 @@
 """Time the cuda device beside FlashAttention-2 and cuDNN, on the same tensors in one run.
 
 Needs PyTorch with CUDA. Kernel times come from replays of CUDA graphs (graph_timing.py), the floor
-from a copy on the device measured in the same run. What the timed graphs wrote is checked in the
-same run: all of it for elements that were not written, heads picked by the seed against a float64
-evaluation (reference_f64.py); an error above the limit of the tool stops the program. The peers
-compute exact attention and are checked against it. Writes a csv and a table for the docs.
+from passes over the device's memory measured in the same run. What the timed graphs wrote is
+checked in the same run: all of it for elements that were not written, heads picked by the seed
+against a float64 evaluation (reference_f64.py); an error above the limit of the tool stops the
+program. The peers compute exact attention and are checked against it. Writes a csv and a table for
+the docs.
 """
 
 import argparse
@@ -205,7 +206,7 @@ class Run:
         self.timer = graph_timing.GraphTimer()
         self.device = CudaDevice(Library(options.library), self.timer.stream.cuda_stream)
         graph_timing.warm_up(self.timer)
-        self.bandwidth = graph_timing.copy_bandwidth(self.timer)
+        self.bandwidth = graph_timing.stream_bandwidth(self.timer)
         self.common = provenance(options, self.device, self.bandwidth)
         self.data, self.peers = None, {}
         self.left = 0  # measurements to come, for sharing out the time
@@ -254,7 +255,7 @@ class Run:
                          "value_dim": self.data.value_dim(),
                          "kv_heads": shape.kv_heads or shape.heads, "pad": shape.pad,
                          "steps": shape.steps, "sets": self.data.count,
-                         "floor_us": 1e6 * self.data.bytes / self.bandwidth, **row})
+                         "floor_us": 1e6 * self.data.bytes / self.bandwidth.rate, **row})
         for peer in PEERS if self.options.peers else ():
             timing = self.peer(shape, peer)
             for row in rows if timing else ():
@@ -324,7 +325,7 @@ def main():
         with torch.inference_mode():
             run = Run(options)
             print(run.common["gpu"], run.common["driver"], f"seed {options.seed}",
-                  f"copy {run.bandwidth / 1e9:.0f} GB/s", flush=True)
+                  f"memory {run.bandwidth.rate / 1e9:.0f} GB/s ({run.bandwidth.way})", flush=True)
             rows = run.problems(shapes)
             run.data = None
             run.device.close()

@@ -13,7 +13,7 @@ COLUMNS = ["date", "commit", "gpu", "driver", "backend", "variant", "dtype", "ba
            "tokens", "head_dim", "block", "steps", "us", "floor_us", "fa2_us", "cudnn_us",
            "rel_error", "us_p10", "us_p90", "fa2_p10", "fa2_p90", "cudnn_p10", "cudnn_p90",
            "value_dim", "kv_heads", "pad", "host_us", "sets", "samples", "executions", "copy_gbs",
-           "torch", "cuda", "cudnn", "seed"]
+           "copy_way", "torch", "cuda", "cudnn", "seed"]
 
 
 def output(command):
@@ -36,7 +36,8 @@ def provenance(options, device, bandwidth):
     return {"date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
             "commit": options.commit or commit(), "gpu": torch.cuda.get_device_name(),
             "driver": driver.split("\n")[0] or device.info.driver.decode(),
-            "backend": device.info.backend.decode(), "copy_gbs": bandwidth / 1e9,
+            "backend": device.info.backend.decode(), "copy_gbs": bandwidth.rate / 1e9,
+            "copy_way": bandwidth.way,
             "torch": torch.__version__, "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(), "seed": options.seed}
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "check.h"
+#include "host_cost.h"
 #include "random.h"
 #include "report.h"
 
@@ -120,6 +121,9 @@ static int run_and_check(struct session *session, const monarch_plan *plan,
     }
     if (!status) {
         measurement->stats = stats_of(samples.seconds, samples.count);
+        status = host_cost(session, plan, &args, measurement->stats.median, &measurement->host);
+    }
+    if (!status) {
         progress("%s: checking the result", label);
         int64_t heads = measurement->problem.batch * measurement->problem.heads;
         int64_t index = random_below(options->seed, 0, heads);
@@ -139,6 +143,7 @@ int measure(struct session *session, const struct bench_problem *problem,
 {
     memset(measurement, 0, sizeof *measurement);
     measurement->error = NAN;
+    measurement->host = NAN;
     measurement->problem = monarch_problem_default();
     measurement->cost.struct_size = (uint32_t)sizeof measurement->cost;
     monarch_error error = {0};

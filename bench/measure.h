@@ -15,6 +15,7 @@ struct measure_options {
 struct measurement {
     monarch_problem problem; /* resolved */
     struct stats stats;      /* seconds */
+    double host;             /* seconds of the caller in one execute call; NAN: not measured */
     monarch_plan_cost_info cost;
     char variant[64];
     double error;        /* relative, Frobenius, of one head against the f64 reference */

@@ -157,7 +157,7 @@ def test_map():
 
 COLUMNS = ('date,commit,device,driver,backend,variant,threads,dtype,batch,heads,tokens,head_dim,'
            'value_dim,block,steps,us_median,us_min,us_p10,us_p90,gflops,gbs,floor_us,'
-           'rel_error,seed')
+           'host_us,rel_error,seed')
 
 
 def bench_rows(*arguments):
@@ -179,6 +179,7 @@ def test_bench():
     times = [float(row[c]) for c in ('us_min', 'us_p10', 'us_median', 'us_p90')]
     check('bench times', times == sorted(times) and times[0] > 0.0 and
           all(float(row[c]) > 0.0 for c in ('gflops', 'gbs', 'floor_us')), row)
+    check('bench has no host time on the cpu device', row['host_us'] == '', row)
     check('bench error', 0.0 < float(row['rel_error']) <= 2e-6, row)
     again = bench_rows('--shape', '2,2,50,8,6', '--block', '7', '--steps', '2', '--seed', '11')[1]
     other = bench_rows('--shape', '2,2,50,8,6', '--block', '7', '--steps', '2', '--seed', '12')[1]
@@ -200,7 +201,7 @@ def test_bench():
     result = monarch('bench', '--shape', '1,1,64,8', '--seconds', '0.01', '--seed', '5')
     text = result.stdout.decode()
     check('bench as text', result.returncode == 0 and re.search(r'^seed +5$', text, re.M) and
-          '1,1,64,8,8' in text and 'GB/s' in text, result)
+          '1,1,64,8,8' in text and 'GB/s' in text and 'host us' in text, result)
 
 
 def test_shipped_lists():

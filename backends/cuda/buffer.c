@@ -13,10 +13,11 @@ static monarch_status allocate(mn_cuda_buffer *buffer, monarch_error *error)
     uint64_t size = buffer->base.size > 0 ? buffer->base.size : 1; /* the driver refuses 0 */
     char call[64];
     snprintf(call, sizeof call, "cuMemAlloc(%" PRIu64 " bytes)", size);
-    MN_TRY(mn_cuda_enter(device, error));
+    bool pushed;
+    MN_TRY(mn_cuda_enter(device, &pushed, error));
     monarch_status status =
         mn_cuda_check(driver, driver->mem_alloc(&buffer->pointer, size), call, error);
-    return mn_cuda_leave(device, status, error);
+    return mn_cuda_leave(device, pushed, status, error);
 }
 
 monarch_status mn_cuda_buffer_create(monarch_device *device, uint64_t size, monarch_buffer **out,
@@ -42,10 +43,11 @@ void mn_cuda_buffer_destroy(monarch_buffer *base)
     mn_cuda_buffer *buffer = (mn_cuda_buffer *)base;
     const mn_cuda_device *device = mn_cuda_device_of(base->device);
     const monarch_instance *instance = base->device->instance;
-    if (buffer->pointer != 0 && mn_cuda_enter_to_free(device)) {
+    bool pushed;
+    if (buffer->pointer != 0 && mn_cuda_enter_to_free(device, &pushed)) {
         mn_cuda_warn(device->driver, instance, device->driver->mem_free(buffer->pointer),
                      "cuMemFree");
-        mn_cuda_leave_after_free(device);
+        mn_cuda_leave_after_free(device, pushed);
     }
     mn_free(&instance->allocator, buffer);
 }
@@ -72,10 +74,11 @@ monarch_status mn_cuda_buffer_write(monarch_queue *queue, monarch_buffer *buffer
 {
     const mn_cuda_device *device = mn_cuda_device_of(queue->device);
     CUdeviceptr to = ((const mn_cuda_buffer *)buffer)->pointer + offset;
-    MN_TRY(mn_cuda_push(device, error));
+    bool pushed;
+    MN_TRY(mn_cuda_push(device, &pushed, error));
     monarch_status status =
         copy((const mn_cuda_queue *)queue, to, source, NULL, size, "monarch_buffer_write", error);
-    return mn_cuda_leave(device, status, error);
+    return mn_cuda_leave(device, pushed, status, error);
 }
 
 monarch_status mn_cuda_buffer_read(monarch_queue *queue, const monarch_buffer *buffer,
@@ -84,8 +87,9 @@ monarch_status mn_cuda_buffer_read(monarch_queue *queue, const monarch_buffer *b
 {
     const mn_cuda_device *device = mn_cuda_device_of(queue->device);
     CUdeviceptr from = ((const mn_cuda_buffer *)buffer)->pointer + offset;
-    MN_TRY(mn_cuda_push(device, error));
+    bool pushed;
+    MN_TRY(mn_cuda_push(device, &pushed, error));
     monarch_status status = copy((const mn_cuda_queue *)queue, from, NULL, destination, size,
                                  "monarch_buffer_read", error);
-    return mn_cuda_leave(device, status, error);
+    return mn_cuda_leave(device, pushed, status, error);
 }

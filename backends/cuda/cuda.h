@@ -12,7 +12,8 @@
  * Objects of the cuda backend and the functions that its contract is made of.
  *
  * Every use of the driver that needs a context lies between mn_cuda_enter (or mn_cuda_push) and
- * mn_cuda_leave, so that the calling thread's current context is as it was found.
+ * mn_cuda_leave, so that the calling thread's current context is as it was found. Where it is the
+ * device's already, nothing is pushed and popped.
  */
 
 /* A kernel that some plan uses, ready to be launched with any amount of shared memory. */
@@ -57,16 +58,17 @@ static inline mn_cuda_device *mn_cuda_device_of(const monarch_device *device)
 
 /* Sees to it that device->context is there. */
 monarch_status mn_cuda_retain(mn_cuda_device *device, monarch_error *error);
-/* Makes the device's context current, after retaining the primary one at the first time. */
-monarch_status mn_cuda_enter(mn_cuda_device *device, monarch_error *error);
+/* Makes the device's context current, after retaining the primary one at the first time. `pushed`
+   says whether that took a push, and goes to mn_cuda_leave. */
+monarch_status mn_cuda_enter(mn_cuda_device *device, bool *pushed, monarch_error *error);
 /* The same where a queue, buffer or plan shows that the context is there. */
-monarch_status mn_cuda_push(const mn_cuda_device *device, monarch_error *error);
-/* Takes the context off again; returns `status`, or the failure of taking it off. */
-monarch_status mn_cuda_leave(const mn_cuda_device *device, monarch_status status,
+monarch_status mn_cuda_push(const mn_cuda_device *device, bool *pushed, monarch_error *error);
+/* Takes a pushed context off again; returns `status`, or the failure of taking it off. */
+monarch_status mn_cuda_leave(const mn_cuda_device *device, bool pushed, monarch_status status,
                              monarch_error *error);
 /* For what only frees: false, with a warning in the log, when the driver must be left alone. */
-bool mn_cuda_enter_to_free(const mn_cuda_device *device);
-void mn_cuda_leave_after_free(const mn_cuda_device *device);
+bool mn_cuda_enter_to_free(const mn_cuda_device *device, bool *pushed);
+void mn_cuda_leave_after_free(const mn_cuda_device *device, bool pushed);
 
 /* device.c */
 monarch_status mn_cuda_device_open(monarch_instance *instance, void *state, uint32_t index,

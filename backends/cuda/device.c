@@ -166,10 +166,11 @@ void mn_cuda_device_close(monarch_device *base)
     mn_cuda_device *device = mn_cuda_device_of(base);
     const monarch_instance *instance = base->instance;
     bool forked = mn_instance_check_process(instance, NULL) != MONARCH_OK;
-    bool entered = device->context && mn_cuda_enter_to_free(device);
+    bool pushed = false;
+    bool entered = device->context && mn_cuda_enter_to_free(device, &pushed);
     mn_cuda_free_modules(device, entered);
     if (entered)
-        mn_cuda_leave_after_free(device);
+        mn_cuda_leave_after_free(device, pushed);
     if (device->context && !device->wrapped && !forked)
         mn_cuda_warn(device->driver, instance, device->driver->primary_ctx_release(device->handle),
                      "cuDevicePrimaryCtxRelease");

@@ -25,6 +25,7 @@ static const mn_dynlib_symbol symbols[] = {
     {"cuDevicePrimaryCtxRelease_v2", offsetof(mn_cuda_driver, primary_ctx_release), false},
     {"cuCtxPushCurrent_v2", offsetof(mn_cuda_driver, ctx_push_current), false},
     {"cuCtxPopCurrent_v2", offsetof(mn_cuda_driver, ctx_pop_current), false},
+    {"cuCtxGetCurrent", offsetof(mn_cuda_driver, ctx_get_current), false},
     {"cuCtxGetDevice", offsetof(mn_cuda_driver, ctx_get_device), false},
     {"cuModuleLoadData", offsetof(mn_cuda_driver, module_load_data), false},
     {"cuModuleUnload", offsetof(mn_cuda_driver, module_unload), false},

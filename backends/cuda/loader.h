@@ -27,6 +27,7 @@ typedef struct mn_cuda_driver {
     __typeof__(&cuDevicePrimaryCtxRelease) primary_ctx_release;
     __typeof__(&cuCtxPushCurrent) ctx_push_current;
     __typeof__(&cuCtxPopCurrent) ctx_pop_current;
+    __typeof__(&cuCtxGetCurrent) ctx_get_current;
     __typeof__(&cuCtxGetDevice) ctx_get_device;
     __typeof__(&cuModuleLoadData) module_load_data;
     __typeof__(&cuModuleUnload) module_unload;

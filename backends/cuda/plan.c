@@ -36,12 +36,13 @@ static monarch_status find_kernels(const monarch_plan *plan, monarch_error *erro
 {
     mn_cuda_device *device = mn_cuda_device_of(plan->device);
     const state *s = plan->state;
-    MN_TRY(mn_cuda_enter(device, error));
+    bool pushed;
+    MN_TRY(mn_cuda_enter(device, &pushed, error));
     monarch_status status = MONARCH_OK;
     for (uint32_t i = 0; i < s->first[plan->run_count] && status == MONARCH_OK; i++)
         status = mn_cuda_find_kernel(device, s->launches[i].module, s->launches[i].kernel,
                                      &s->functions[i], error);
-    return mn_cuda_leave(device, status, error);
+    return mn_cuda_leave(device, pushed, status, error);
 }
 
 monarch_status mn_cuda_plan_build(monarch_plan *plan, monarch_error *error)
@@ -126,8 +127,9 @@ monarch_status mn_cuda_plan_enqueue(const monarch_plan *plan, monarch_queue *que
     const mn_cuda_device *device = mn_cuda_device_of(plan->device);
     if (bindings->run_count == 0)
         return MONARCH_OK;
-    MN_TRY(mn_cuda_push(device, error));
+    bool pushed;
+    MN_TRY(mn_cuda_push(device, &pushed, error));
     monarch_status status =
         mn_cuda_plan_launch(plan, ((const mn_cuda_queue *)queue)->stream, bindings, error);
-    return mn_cuda_leave(device, status, error);
+    return mn_cuda_leave(device, pushed, status, error);
 }

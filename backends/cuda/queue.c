@@ -25,13 +25,14 @@ monarch_status mn_cuda_queue_create(monarch_device *base, monarch_queue **out, m
     mn_cuda_queue *queue = make_queue(base, NULL, false, error);
     if (!queue)
         return MONARCH_ERROR_OUT_OF_MEMORY;
-    monarch_status status = mn_cuda_enter(device, error);
+    bool pushed;
+    monarch_status status = mn_cuda_enter(device, &pushed, error);
     if (status == MONARCH_OK) {
         /* Non-blocking: nothing that others do on the legacy default stream waits for it. */
         status =
             mn_cuda_check(driver, driver->stream_create(&queue->stream, CU_STREAM_NON_BLOCKING),
                           "cuStreamCreate", error);
-        status = mn_cuda_leave(device, status, error);
+        status = mn_cuda_leave(device, pushed, status, error);
     }
     if (status != MONARCH_OK) {
         mn_cuda_queue_destroy(&queue->base);
@@ -59,8 +60,9 @@ monarch_status mn_cuda_queue_open_stream(monarch_device *base, CUstream stream, 
                                          monarch_error *error)
 {
     mn_cuda_device *device = mn_cuda_device_of(base);
-    MN_TRY(mn_cuda_enter(device, error));
-    MN_TRY(mn_cuda_leave(device, check_context(device, stream, error), error));
+    bool pushed;
+    MN_TRY(mn_cuda_enter(device, &pushed, error));
+    MN_TRY(mn_cuda_leave(device, pushed, check_context(device, stream, error), error));
     mn_cuda_queue *queue = make_queue(base, stream, true, error);
     if (!queue)
         return MONARCH_ERROR_OUT_OF_MEMORY;
@@ -73,12 +75,13 @@ void mn_cuda_queue_destroy(monarch_queue *base)
     mn_cuda_queue *queue = (mn_cuda_queue *)base;
     const mn_cuda_device *device = mn_cuda_device_of(base->device);
     const monarch_instance *instance = base->device->instance;
-    if (queue->stream && !queue->wrapped && mn_cuda_enter_to_free(device)) {
+    bool pushed;
+    if (queue->stream && !queue->wrapped && mn_cuda_enter_to_free(device, &pushed)) {
         mn_cuda_warn(device->driver, instance, device->driver->stream_synchronize(queue->stream),
                      "cuStreamSynchronize");
         mn_cuda_warn(device->driver, instance, device->driver->stream_destroy(queue->stream),
                      "cuStreamDestroy");
-        mn_cuda_leave_after_free(device);
+        mn_cuda_leave_after_free(device, pushed);
     }
     mn_free(&instance->allocator, queue);
 }
@@ -110,8 +113,9 @@ monarch_status mn_cuda_queue_drain(const mn_cuda_queue *queue, const char *call,
 monarch_status mn_cuda_queue_wait(monarch_queue *base, monarch_error *error)
 {
     const mn_cuda_device *device = mn_cuda_device_of(base->device);
-    MN_TRY(mn_cuda_push(device, error));
+    bool pushed;
+    MN_TRY(mn_cuda_push(device, &pushed, error));
     monarch_status status =
         mn_cuda_queue_drain((const mn_cuda_queue *)base, "monarch_queue_wait", error);
-    return mn_cuda_leave(device, status, error);
+    return mn_cuda_leave(device, pushed, status, error);
 }

@@ -174,7 +174,8 @@ monarch_status mn_cuda_plan_time(const monarch_plan *plan, monarch_queue *queue,
     timer t = {.driver = device->driver, .instance = plan->device->instance};
     if (count == 0)
         return MONARCH_OK;
-    MN_TRY(mn_cuda_push(device, error));
+    bool pushed;
+    MN_TRY(mn_cuda_push(device, &pushed, error));
     /* What the queue still has to do may write the inputs. */
     monarch_status status =
         mn_cuda_queue_drain((const mn_cuda_queue *)queue, "monarch_plan_time", error);
@@ -182,5 +183,5 @@ monarch_status mn_cuda_plan_time(const monarch_plan *plan, monarch_queue *queue,
         status = measure(&t, plan, bindings, count, seconds, error);
         close_timer(&t);
     }
-    return mn_cuda_leave(device, status, error);
+    return mn_cuda_leave(device, pushed, status, error);
 }

@@ -155,8 +155,12 @@ static void test_out_of_memory(void **state)
     cuda_scene_close(&s);
 }
 
-/* During a capture an execution pushes its context, launches, pops, and does nothing else. */
-static void capture(cuda_scene *s, CUstream stream, CUcontext context)
+/*
+ * During a capture an execution asks which context is current, pushes and pops its own where it is
+ * another, launches, and does nothing else. `current`: the caller has the context current
+ * meanwhile.
+ */
+static void capture(cuda_scene *s, CUstream stream, CUcontext context, bool current)
 {
     monarch_error error = {MONARCH_OK, ""};
     double seconds;
@@ -164,6 +168,10 @@ static void capture(cuda_scene *s, CUstream stream, CUcontext context)
     CUgraph graph;
     assert_int_equal(cuCtxPushCurrent(context), CUDA_SUCCESS);
     assert_int_equal(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+    if (!current)
+        assert_int_equal(cuCtxPopCurrent(&context), CUDA_SUCCESS);
+    int depth = fake_cuda_depth();
+    int pushes = current ? 0 : 3;
     uint64_t requests = s->requests;
     fake_cuda_clear();
     for (int i = 0; i < 3; i++)
@@ -171,9 +179,10 @@ static void capture(cuda_scene *s, CUstream stream, CUcontext context)
     assert_true(s->requests == requests);
     int launches = count_calls("cuLaunchKernelEx");
     assert_true(launches > 0);
-    assert_int_equal(count_calls("cuCtxPushCurrent"), 3);
-    assert_int_equal(count_calls("cuCtxPopCurrent"), 3);
-    assert_int_equal(fake_cuda_state()->calls, launches + 6);
+    assert_int_equal(count_calls("cuCtxGetCurrent"), 3);
+    assert_int_equal(count_calls("cuCtxPushCurrent"), pushes);
+    assert_int_equal(count_calls("cuCtxPopCurrent"), pushes);
+    assert_int_equal(fake_cuda_state()->calls, launches + 3 + 2 * pushes);
     fixture_invalid("wait", monarch_queue_wait(s->queue, &error), &error, "captured", "queue_wait");
     fixture_invalid("time", monarch_plan_time(s->plan, s->queue, &s->args, 1, &seconds, &error),
                     &error, "captured", "plan_time");
@@ -182,6 +191,9 @@ static void capture(cuda_scene *s, CUstream stream, CUcontext context)
     fixture_invalid("read", monarch_buffer_read(s->queue, s->q, 0, &byte, 1, &error), &error,
                     "captured", "buffer_read");
     assert_int_equal(fake_cuda_captured(stream), launches);
+    assert_int_equal(fake_cuda_depth(), depth);
+    if (!current)
+        assert_int_equal(cuCtxPushCurrent(context), CUDA_SUCCESS);
     assert_int_equal(cuStreamEndCapture(stream, &graph), CUDA_SUCCESS);
     assert_int_equal(cuGraphDestroy(graph), CUDA_SUCCESS);
     assert_int_equal(cuCtxPopCurrent(&context), CUDA_SUCCESS);
@@ -195,7 +207,8 @@ static void capture_variant(const char *variant)
     cuda_scene_open(&s);
     cuda_scene_prepare(&s, variant);
     fixture_ok("context", monarch_cuda_device_context(s.device, &context, &error), &error);
-    capture(&s, monarch_cuda_queue_stream(s.queue), context);
+    capture(&s, monarch_cuda_queue_stream(s.queue), context, true);
+    capture(&s, monarch_cuda_queue_stream(s.queue), context, false);
     cuda_scene_close(&s);
 }
 

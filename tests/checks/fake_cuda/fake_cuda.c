@@ -319,8 +319,10 @@ CUresult cuCtxPopCurrent(CUcontext *context)
 
 CUresult cuCtxGetCurrent(CUcontext *context)
 {
-    *context = fake_current(); /* not counted: only tests ask */
-    return CUDA_SUCCESS;
+    CUresult result = fake_enter("cuCtxGetCurrent");
+    if (result == CUDA_SUCCESS)
+        *context = fake_current();
+    return fake_leave(result);
 }
 
 CUresult cuCtxGetDevice(CUdevice *device)
