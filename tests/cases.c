@@ -93,6 +93,10 @@ const test_case test_cases[] = {
      .content = CONTENT_EQUAL_BLOCKS},
     {.name = "zero_q_and_k", .shape = {1, 4, 0, 43, 8, 0, 6, 2}, .content = CONTENT_ZERO},
     {.name = "ones", .shape = {1, 4, 0, 43, 16, 3, 6, 2}, .content = CONTENT_ONES},
+    {.name = "largest_v", .shape = {1, 12, 0, 200, 16, 0, 14, 2}, .content = CONTENT_LARGEST},
+    {.name = "largest_v_block_40",
+     .shape = {1, 4, 0, 1600, 16, 0, 40, 1},
+     .content = CONTENT_LARGEST},
     {.name = "ones_large_block", .shape = {1, 1, 0, 500, 8, 2, 260, 2}, .content = CONTENT_ONES},
     {.name = "scale_small", .shape = {1, 4, 0, 43, 8, 0, 6, 2}, .scale = 0.01f},
     {.name = "scale_negative", .shape = {1, 4, 0, 43, 8, 0, 6, 2}, .scale = -0.7f},
@@ -267,8 +271,8 @@ monarch_problem test_case_problem(const test_case *c, monarch_dtype dtype)
 const char *test_content_name(test_content content)
 {
     static const char *const names[CONTENT_COUNT] = {
-        "normal", "tiny",  "large",      "huge",         "shifted", "big_q",
-        "big_k",  "big_v", "equal_keys", "equal_blocks", "zero",    "ones",
+        "normal", "tiny",       "large",        "huge", "shifted", "big_q",   "big_k",
+        "big_v",  "equal_keys", "equal_blocks", "zero", "ones",    "largest",
     };
     return names[content];
 }

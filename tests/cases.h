@@ -27,6 +27,7 @@ typedef enum test_content {
     CONTENT_EQUAL_BLOCKS, /* q, k and v repeat from block to block */
     CONTENT_ZERO,         /* q and k are 0: uniform weights */
     CONTENT_ONES,         /* v is 1 */
+    CONTENT_LARGEST,      /* v is the largest f16 */
     CONTENT_COUNT
 } test_content;
 

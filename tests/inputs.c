@@ -128,6 +128,7 @@ static content_moments moments_of(test_content content)
         [CONTENT_EQUAL_BLOCKS] = {{0, 1}, {0, 1}, {0, 1}},
         [CONTENT_ZERO] = {{0, 0}, {0, 0}, {0, 1}},
         [CONTENT_ONES] = {{0, 1}, {0, 1}, {1, 0}},
+        [CONTENT_LARGEST] = {{0, 1}, {0, 1}, {65504, 0}},
     };
     return table[content];
 }

@@ -22,6 +22,7 @@ typedef struct mn_cuda_kernel {
     mn_cuda_module module;
     char name[32];
     CUfunction function;
+    bool waits; /* for the launch ahead of it, by itself: its code is for 9.0 or later */
 } mn_cuda_kernel;
 
 typedef struct mn_cuda_device {
@@ -81,10 +82,10 @@ void mn_cuda_device_close(monarch_device *device);
 
 /* modules.c */
 
-/* The function of a kernel, loaded and told how much shared memory it may use. Needs the
-   device's context to be current. */
+/* A kernel, loaded and told how much shared memory it may use; it lives as long as the device.
+   Needs the device's context to be current. */
 monarch_status mn_cuda_find_kernel(mn_cuda_device *device, mn_cuda_module module, const char *name,
-                                   CUfunction *function, monarch_error *error);
+                                   const mn_cuda_kernel **kernel, monarch_error *error);
 /* Unloads all modules; `driver_too` is false in a forked child. */
 void mn_cuda_free_modules(mn_cuda_device *device, bool driver_too);
 

@@ -69,11 +69,8 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
     const mn_cuda_limits *limits = mn_cuda_device_limits(device);
     if (first != 0 || limit != program->step_count)
         snprintf(reason->text, sizeof reason->text, "variant fused runs all stages or none");
-    else if (limits->capability < 80)
-        snprintf(reason->text, sizeof reason->text,
-                 "compute capability %d.%d; variant fused needs 8.0", limits->capability / 10,
-                 limits->capability % 10);
-    else if (fits_elements(&program->problem, reason) && fits_shape(program, limits, reason))
+    else if (mn_cuda_has_code(limits, "fused", reason) &&
+             fits_elements(&program->problem, reason) && fits_shape(program, limits, reason))
         return program->step_count;
     return 0;
 }

@@ -16,6 +16,8 @@ extern const unsigned char mn_cuda_fatbin_plain[];
 extern const unsigned char mn_cuda_fatbin_right[];
 extern const unsigned char mn_cuda_fatbin_right_value[];
 
+enum { LEAST_WAITING = 90 }; /* PTX version from which kernels have griddepcontrol */
+
 typedef struct image {
     const char *name;
     const unsigned char *fatbin;
@@ -53,54 +55,73 @@ static monarch_status load_module(mn_cuda_device *device, mn_cuda_module module,
  * the kernel: a launch may not change attributes, and other plans may be launching it already.
  * Asking for an attribute also loads the code where the driver puts that off until first use.
  */
-static monarch_status prepare(const mn_cuda_device *device, CUfunction function,
+static monarch_status prepare(const mn_cuda_device *device, mn_cuda_kernel *kernel,
                               monarch_error *error)
 {
     const mn_cuda_driver *driver = device->driver;
-    int fixed = 0;
+    int fixed = 0, version = 0;
     MN_TRY(mn_cuda_check(
-        driver, driver->func_get_attribute(&fixed, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, function),
+        driver,
+        driver->func_get_attribute(&fixed, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, kernel->function),
         "cuFuncGetAttribute", error));
+    /* Of the code, not of the device, which may have made it from older PTX. */
+    MN_TRY(mn_cuda_check(
+        driver,
+        driver->func_get_attribute(&version, CU_FUNC_ATTRIBUTE_PTX_VERSION, kernel->function),
+        "cuFuncGetAttribute", error));
+    kernel->waits = version >= LEAST_WAITING;
     return mn_cuda_check(driver,
-                         driver->func_set_attribute(function,
+                         driver->func_set_attribute(kernel->function,
                                                     CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
                                                     (int)device->limits.shared_memory - fixed),
                          "cuFuncSetAttribute", error);
 }
 
-static monarch_status add_kernel(mn_cuda_device *device, mn_cuda_module module, const char *name,
-                                 CUfunction *function, monarch_error *error)
+static monarch_status load_kernel(mn_cuda_device *device, mn_cuda_kernel *kernel,
+                                  monarch_error *error)
 {
     char call[64];
+    MN_TRY(load_module(device, kernel->module, error));
+    snprintf(call, sizeof call, "cuModuleGetFunction(%s)", kernel->name);
+    MN_TRY(mn_cuda_check(device->driver,
+                         device->driver->module_get_function(
+                             &kernel->function, device->modules[kernel->module], kernel->name),
+                         call, error));
+    return prepare(device, kernel, error);
+}
+
+static monarch_status add_kernel(mn_cuda_device *device, mn_cuda_module module, const char *name,
+                                 monarch_error *error)
+{
     const monarch_allocator *allocator = &device->base.instance->allocator;
-    MN_TRY(load_module(device, module, error));
-    snprintf(call, sizeof call, "cuModuleGetFunction(%s)", name);
-    MN_TRY(mn_cuda_check(
-        device->driver,
-        device->driver->module_get_function(function, device->modules[module], name), call, error));
-    MN_TRY(prepare(device, *function, error));
     mn_cuda_kernel *kernel = mn_alloc(allocator, sizeof *kernel);
     if (!kernel)
         return mn_fail_memory(error, "the list of kernels");
     kernel->module = module;
-    kernel->function = *function;
     snprintf(kernel->name, sizeof kernel->name, "%s", name);
+    monarch_status status = load_kernel(device, kernel, error);
+    if (status != MONARCH_OK) {
+        mn_free(allocator, kernel);
+        return status;
+    }
     kernel->next = device->kernels;
     device->kernels = kernel;
     return MONARCH_OK;
 }
 
 monarch_status mn_cuda_find_kernel(mn_cuda_device *device, mn_cuda_module module, const char *name,
-                                   CUfunction *function, monarch_error *error)
+                                   const mn_cuda_kernel **kernel, monarch_error *error)
 {
     monarch_status status = MONARCH_OK;
-    *function = NULL;
+    *kernel = NULL;
     pthread_mutex_lock(&device->mutex);
-    for (const mn_cuda_kernel *k = device->kernels; k && !*function; k = k->next)
+    for (const mn_cuda_kernel *k = device->kernels; k && !*kernel; k = k->next)
         if (k->module == module && strcmp(k->name, name) == 0)
-            *function = k->function;
-    if (!*function)
-        status = add_kernel(device, module, name, function, error);
+            *kernel = k;
+    if (!*kernel) {
+        status = add_kernel(device, module, name, error);
+        *kernel = status == MONARCH_OK ? device->kernels : NULL;
+    }
     pthread_mutex_unlock(&device->mutex);
     return status;
 }

@@ -7,8 +7,8 @@
 /* plan->state: the launches of all runs, one after the other. */
 typedef struct state {
     mn_cuda_launch *launches;
-    CUfunction *functions; /* of each launch */
-    uint32_t *first;       /* launch of each run, and behind the last */
+    const mn_cuda_kernel **kernels; /* of each launch */
+    uint32_t *first;                /* launch of each run, and behind the last */
 } state;
 
 /* One of the two axes that work-groups are counted on; the other takes up to 65,535. */
@@ -25,9 +25,9 @@ static monarch_status allocate_state(monarch_plan *plan, monarch_error *error)
     if (!s)
         return mn_fail_memory(error, "the launches of a plan");
     s->launches = mn_alloc_array(allocator, most, sizeof *s->launches);
-    s->functions = mn_alloc_array(allocator, most, sizeof *s->functions);
+    s->kernels = mn_alloc_array(allocator, most, sizeof *s->kernels);
     s->first = mn_alloc_array(allocator, (size_t)plan->run_count + 1, sizeof *s->first);
-    if (!s->launches || !s->functions || !s->first)
+    if (!s->launches || !s->kernels || !s->first)
         return mn_fail_memory(error, "the launches of a plan");
     return MONARCH_OK;
 }
@@ -41,7 +41,7 @@ static monarch_status find_kernels(const monarch_plan *plan, monarch_error *erro
     monarch_status status = MONARCH_OK;
     for (uint32_t i = 0; i < s->first[plan->run_count] && status == MONARCH_OK; i++)
         status = mn_cuda_find_kernel(device, s->launches[i].module, s->launches[i].kernel,
-                                     &s->functions[i], error);
+                                     &s->kernels[i], error);
     return mn_cuda_leave(device, pushed, status, error);
 }
 
@@ -69,20 +69,18 @@ void mn_cuda_plan_free(monarch_plan *plan)
     if (!s)
         return;
     mn_free(allocator, s->launches);
-    mn_free(allocator, s->functions);
+    mn_free(allocator, s->kernels);
     mn_free(allocator, s->first);
     mn_free(allocator, s);
 }
 
-enum { LEAST_OVERLAPPING = 90 }; /* compute capability */
-
 /*
- * Work-groups are counted over two axes, row by row; the last row may be too long by less than one
- * for each row, and a kernel returns where there is nothing to do. A launch that overlaps the one
- * ahead waits for it by itself, where the device can do that.
+ * Work-groups are counted over two axes, row by row. x * y may exceed their number by up to y - 1;
+ * a kernel returns where there is nothing to do. A launch may overlap the one ahead only where its
+ * code waits for that one by itself.
  */
-static CUresult launch(const mn_cuda_device *device, const mn_cuda_launch *l, CUfunction function,
-                       CUstream stream, mn_stage_params *block)
+static CUresult launch(const mn_cuda_driver *driver, const mn_cuda_launch *l,
+                       const mn_cuda_kernel *kernel, CUstream stream, mn_stage_params *block)
 {
     int64_t y = (l->work_groups + longest_axis - 1) / longest_axis;
     int64_t x = (l->work_groups + y - 1) / y;
@@ -98,16 +96,16 @@ static CUresult launch(const mn_cuda_device *device, const mn_cuda_launch *l, CU
         .sharedMemBytes = l->shared_memory,
         .hStream = stream,
         .attrs = &early,
-        .numAttrs = l->overlaps && device->limits.capability >= LEAST_OVERLAPPING,
+        .numAttrs = l->overlaps && kernel->waits,
     };
     void *arguments[] = {block};
-    return device->driver->launch_kernel(&config, function, arguments, NULL);
+    return driver->launch_kernel(&config, kernel->function, arguments, NULL);
 }
 
 monarch_status mn_cuda_plan_launch(const monarch_plan *plan, CUstream stream,
                                    const mn_bindings *bindings, monarch_error *error)
 {
-    const mn_cuda_device *device = mn_cuda_device_of(plan->device);
+    const mn_cuda_driver *driver = mn_cuda_device_of(plan->device)->driver;
     const state *s = plan->state;
     uint32_t end = s->first[bindings->first_run + bindings->run_count];
     for (uint32_t i = s->first[bindings->first_run]; i < end; i++) {
@@ -115,8 +113,8 @@ monarch_status mn_cuda_plan_launch(const monarch_plan *plan, CUstream stream,
             continue;
         mn_stage_params block;
         mn_params_bind(&s->launches[i].params, bindings, &block);
-        CUresult result = launch(device, &s->launches[i], s->functions[i], stream, &block);
-        MN_TRY(mn_cuda_check(device->driver, result, "cuLaunchKernelEx", error));
+        CUresult result = launch(driver, &s->launches[i], s->kernels[i], stream, &block);
+        MN_TRY(mn_cuda_check(driver, result, "cuLaunchKernelEx", error));
     }
     return MONARCH_OK;
 }

@@ -91,8 +91,11 @@ monarch_status mn_cuda_queue_refuse_capture(const mn_cuda_queue *queue, const ch
 {
     const mn_cuda_driver *driver = mn_cuda_device_of(queue->base.device)->driver;
     CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_NONE;
-    MN_TRY(mn_cuda_check(driver, driver->stream_is_capturing(queue->stream, &capture),
-                         "cuStreamIsCapturing", error));
+    CUresult result = driver->stream_is_capturing(queue->stream, &capture);
+    if (result == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT) /* legacy stream, another one is captured */
+        capture = CU_STREAM_CAPTURE_STATUS_ACTIVE;
+    else
+        MN_TRY(mn_cuda_check(driver, result, "cuStreamIsCapturing", error));
     if (capture == CU_STREAM_CAPTURE_STATUS_NONE)
         return MONARCH_OK;
     return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,

@@ -8,8 +8,8 @@
 /*
  * Stages on the matrix units (f32: on the multiply-add units) for features up to 256: how a step is
  * cut into work-groups. A warp holds 16 rows of scores; the warps of a group share its columns;
- * small groups are packed, large ones split by rows. Nothing is rounded up but rows and columns to
- * 16, so cost grows evenly with block and blocks.
+ * small groups are packed, large ones split by rows. Rows and columns are rounded up to 16 and to
+ * nothing larger, so cost grows evenly with block and blocks.
  */
 
 enum {
@@ -42,11 +42,13 @@ static int divide_up(int64_t a, int64_t b)
     return (int)((a + b - 1) / b);
 }
 
-static uint32_t shared_bytes(const tiling *t, bool has_result)
+static bool fits(tiling *t, bool has_result, const mn_cuda_limits *limits)
 {
     int out = t->width > MN_TILE_WIDEST ? MN_TILE_WIDEST : t->width;
-    return (uint32_t)(t->packed * mn_tile_group_bytes(t->warps, t->stages, t->column_tile, t->width,
-                                                      has_result ? out : 0, t->element_size));
+    t->shared_memory =
+        (uint32_t)(t->packed * mn_tile_group_bytes(t->warps, t->stages, t->column_tile, t->width,
+                                                   has_result ? out : 0, t->element_size));
+    return t->shared_memory <= limits->shared_memory;
 }
 
 static void share_rows(tiling *t, int64_t rows, int most_warps)
@@ -57,7 +59,10 @@ static void share_rows(tiling *t, int64_t rows, int most_warps)
     t->packed = t->warps < PACKED_WARPS ? PACKED_WARPS / t->warps : 1;
 }
 
-/* Cuts a step; what does not fit into shared memory is made smaller. False when nothing helps. */
+/*
+ * Cuts a step. What does not fit into shared memory is given up in this order: groups that share a
+ * work-group, the second stage, warps, columns at a time. False when nothing helps.
+ */
 static bool cut(const mn_step *step, const mn_cuda_limits *limits, tiling *t)
 {
     bool has_result = step->result.width > 0;
@@ -73,17 +78,21 @@ static bool cut(const mn_step *step, const mn_cuda_limits *limits, tiling *t)
     bool narrow = t->width <= NARROW && t->element_size == 2;
     for (int warps = narrow ? MOST_WARPS_NARROW : MOST_WARPS; warps >= 1; warps /= 2) {
         share_rows(t, step->rows, warps);
-        for (t->stages = step->columns > t->column_tile ? 2 : 1; t->stages >= 1; t->stages--) {
-            t->shared_memory = shared_bytes(t, has_result);
-            if (t->shared_memory <= limits->shared_memory)
-                return true;
-        }
+        for (t->stages = step->columns > t->column_tile ? 2 : 1; t->stages >= 1; t->stages--)
+            for (int packed = t->packed; packed >= 1; packed--) {
+                tiling smaller = *t;
+                smaller.packed = packed;
+                if (fits(&smaller, has_result, limits)) {
+                    *t = smaller;
+                    return true;
+                }
+            }
     }
-    t->stages = 1;
-    for (t->column_tile /= 2; t->column_tile >= 16; t->column_tile /= 2) {
-        t->column_tile = t->column_tile / 16 * 16;
-        t->shared_memory = shared_bytes(t, has_result);
-        if (t->shared_memory <= limits->shared_memory)
+    t->stages = t->packed = 1;
+    while (t->column_tile > 16) {
+        t->column_tile = t->column_tile / 2 / 16 * 16;
+        t->column_tile = t->column_tile < 16 ? 16 : t->column_tile;
+        if (fits(t, has_result, limits))
             return true;
     }
     return false;
@@ -97,11 +106,9 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
     const mn_step *step = &program->steps[first];
     const mn_cuda_limits *limits = mn_cuda_device_limits(device);
     tiling t;
-    if (limits->capability < 80)
-        snprintf(reason->text, sizeof reason->text,
-                 "compute capability %d.%d; variant tiled needs 8.0", limits->capability / 10,
-                 limits->capability % 10);
-    else if (step->depth > WIDEST || step->result.width > WIDEST)
+    if (!mn_cuda_has_code(limits, "tiled", reason))
+        return 0;
+    if (step->depth > WIDEST || step->result.width > WIDEST)
         snprintf(reason->text, sizeof reason->text,
                  "%" PRId64 " features; variant tiled takes up to %d",
                  step->depth > WIDEST ? step->depth : (int64_t)step->result.width, WIDEST);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "backends/cuda/cuda.h"
+#include "core/error.h"
 
 /* Most specific first; plain runs everything everywhere. */
 static const mn_cuda_variant *const table[] = {
@@ -24,11 +26,52 @@ void mn_cuda_list_variants(monarch_device_info *info)
                                    i > 0 ? " " : "", table[i]->base.name);
 }
 
+/*
+ * Whether the build has code for a device: that of an architecture (sm_archs) runs on its own and
+ * on later ones of the same major number, with an 'a' on its own alone; the first one is there as
+ * PTX too, which any later device takes.
+ */
+bool mn_cuda_has_code(const mn_cuda_limits *limits, const char *variant, mn_reason *reason)
+{
+    static const char archs[] = MN_CUDA_ARCHS;
+    const int32_t device = limits->capability;
+    for (const char *at = archs; *at != '\0';) {
+        char *end;
+        int32_t arch = (int32_t)strtol(at, &end, 10);
+        bool exact = *end == 'a';
+        if (arch == device || (!exact && arch / 10 == device / 10 && arch < device) ||
+            (at == archs && arch <= device))
+            return true;
+        at = end + strcspn(end, ",");
+        at += *at == ',';
+    }
+    snprintf(reason->text, sizeof reason->text,
+             "compute capability %" PRId32 ".%" PRId32 ", for which this build has no code of "
+             "variant %s; it has %s",
+             device / 10, device % 10, variant, archs);
+    return false;
+}
+
+/* Kernels count these in 32 bits. */
+static monarch_status check_counts(const mn_program *program, monarch_error *error)
+{
+    const monarch_problem *p = &program->problem;
+    int64_t largest = p->heads > program->blocks ? p->heads : program->blocks;
+    largest = p->block_size > largest ? p->block_size : largest;
+    if (largest <= INT32_MAX)
+        return MONARCH_OK;
+    return mn_fail(error, MONARCH_ERROR_UNSUPPORTED,
+                   "%" PRId64 " heads, %" PRId64 " blocks of %" PRId64
+                   " tokens; a cuda device takes up to %" PRId32 " of each",
+                   p->heads, program->blocks, p->block_size, INT32_MAX);
+}
+
 monarch_status mn_cuda_select(const monarch_device *device, const mn_program *program,
                               const mn_select_options *options, mn_run *runs, uint32_t *run_count,
                               monarch_error *error)
 {
     const mn_variant *bases[VARIANTS];
+    MN_TRY(check_counts(program, error));
     for (int i = 0; i < VARIANTS; i++)
         bases[i] = &table[i]->base;
     return mn_select_runs(bases, VARIANTS, device, program, options, runs, run_count, error);

@@ -48,6 +48,9 @@ typedef struct mn_cuda_variant {
                          uint32_t run, mn_cuda_launch *launches);
 } mn_cuda_variant;
 
+/* Whether the build has code for a device, sm_80 or later. */
+bool mn_cuda_has_code(const mn_cuda_limits *limits, const char *variant, mn_reason *reason);
+
 /* What variants that run single steps share. */
 
 /* Whether all matrices of a step have one dtype and adjacent features. */

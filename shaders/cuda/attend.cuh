@@ -197,6 +197,7 @@ template <class E, int WIDTH, form FORM> struct attention {
             set_zero(sums);
         }
         multiply(sums, factor);
+        limit_overflow<E>(sums);
         __syncwarp();
         tile_write<E, size::out, size::out_pitch>(queries, sums, lane);
         __syncwarp();

@@ -61,6 +61,32 @@ template <> struct element<float> {
     static constexpr bool has_mma = false;
 };
 
+/*
+ * Sums of f16 values weighted by rounded weights may come out a little above the largest f16: that
+ * is the result then, not infinity. Values that are infinite stay so.
+ */
+template <class E, int N> __device__ inline void limit_overflow(float (&sums)[N][4])
+{
+    if constexpr (element<E>::dtype == MN_DTYPE_F16) {
+        constexpr float limit = 65504.0f, rounding = 65504.0f * 1.001f;
+        float largest = 0.0f;
+#pragma unroll
+        for (int n = 0; n < N; n++)
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                largest = fmaxf(largest, fabsf(sums[n][i]));
+        if (largest > limit) {
+            asm volatile("" ::: "memory"); /* rare: no selects for the others */
+#pragma unroll
+            for (int n = 0; n < N; n++)
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+                    if (fabsf(sums[n][i]) < rounding)
+                        sums[n][i] = fminf(fmaxf(sums[n][i], -limit), limit);
+        }
+    }
+}
+
 /* 2^x; results below 2^-126 become 0. */
 __device__ inline float exp2_fast(float x)
 {

@@ -2,7 +2,7 @@
 #ifndef MN_CUDA_FUSED_STAGES_CUH
 #define MN_CUDA_FUSED_STAGES_CUH
 
-#include "shaders/cuda/softmax.cuh"
+#include "shaders/cuda/stage.cuh"
 #include "shaders/cuda/tile_mma.cuh"
 
 /* The stages of fused.cuh: what a warp does with one group of a head in shared memory. */
@@ -187,18 +187,20 @@ __device__ inline void weigh(const group_scores<TILES> &g, const group_operand &
             }
         __syncwarp();
 #pragma unroll
-        for (int r = 0; r < TILES; r++)
+        for (int r = 0; r < TILES; r++) {
+            multiply(sums[r], g.factor[r]);
+            limit_overflow<E>(sums[r]);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 const int row = r * 16 + half * 8 + lane / 4;
-                const float factor = g.factor[r][half];
                 char *to = out.base + row * out.stride + f0 * 32 + lane % 4 * 4;
                 if (row < rows)
 #pragma unroll
                     for (int n = 0; n < 2 * part; n++)
-                        *reinterpret_cast<uint32_t *>(to + n * 16) = element<E>::pack(
-                            sums[r][n][2 * half] * factor, sums[r][n][2 * half + 1] * factor);
+                        *reinterpret_cast<uint32_t *>(to + n * 16) =
+                            element<E>::pack(sums[r][n][2 * half], sums[r][n][2 * half + 1]);
             }
+        }
     }
 }
 

@@ -178,6 +178,7 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
             set_zero(sums);
         }
         multiply(sums, factor);
+        limit_overflow<E>(sums);
         __syncwarp();
         /* Four 8 x 8 matrices at a time: rows 0-7 and 8-15 of two units of 8 features. */
         const uint32_t place = shared_address(s.queries) + (row0 + lane % 16) * PANEL_ROW;

@@ -42,7 +42,7 @@ __device__ inline float add_entropy(float weight, float y, float sum)
     return fmaf(weight, fmaxf(y, -1000.0f), sum);
 }
 
-/* log2 and 1 / x within two units in the last place, 1 / 0 being inf: enough before results are
+/* log2, to an absolute 2^-21, and 1 / x, nearly exact; 1 / 0 is inf. Enough before results are
    rounded to 16 bits. */
 __device__ inline float log2_fast(float x)
 {
@@ -104,7 +104,8 @@ struct softmax_state {
             largest[r] = fmaxf(before, tile[r]);
             shrink[r] = exp2_fast(before - base(r));
             if (ENTROPY && before != -infinity())
-                entropy[r] = shrink[r] * fmaf(before - largest[r], sum[r], entropy[r]);
+                entropy[r] =
+                    shrink[r] * fmaf(fmaxf(before - largest[r], -1000.0f), sum[r], entropy[r]);
             sum[r] *= shrink[r];
         }
     }

@@ -199,6 +199,56 @@ static void capture(cuda_scene *s, CUstream stream, CUcontext context, bool curr
     assert_int_equal(cuCtxPopCurrent(&context), CUDA_SUCCESS);
 }
 
+/* Variant tiled takes any width up to 256 however little shared memory a GPU has. */
+static void test_little_shared_memory(void **state)
+{
+    static const int limits[] = {101376, 166912, 232448};
+    static const int64_t blocks[] = {1, 16, 48, 64, 200};
+    (void)state;
+    for (int i = 0; i < 3 * 5 * 16; i++) {
+        monarch_error error = {MONARCH_OK, ""};
+        monarch_problem problem = monarch_problem_default();
+        cuda_scene s;
+        fake_cuda_reset();
+        fake_cuda_state()->shared_memory = limits[i % 3];
+        cuda_scene_open(&s);
+        problem.batch = problem.heads = 2;
+        problem.tokens = 1000;
+        problem.block_size = blocks[i / 3 % 5];
+        problem.head_dim = 16 * (i / 15 + 1);
+        problem.steps = 2;
+        fixture_ok("f32", monarch_problem_supported(s.device, &problem, "tiled", &error), &error);
+        monarch_problem_set_dtype(&problem, MONARCH_F16);
+        fixture_ok("f16", monarch_problem_supported(s.device, &problem, "tiled", &error), &error);
+        cuda_scene_close(&s);
+    }
+}
+
+static void overlap(const char *variant, int ptx_version, bool expected)
+{
+    cuda_scene s;
+    monarch_error error = {MONARCH_OK, ""};
+    fake_cuda_reset();
+    fake_cuda_state()->ptx_version = ptx_version;
+    cuda_scene_open(&s);
+    cuda_scene_prepare(&s, variant);
+    fixture_ok("execute", monarch_plan_execute(s.plan, s.queue, &s.args, &error), &error);
+    assert_int_equal(fake_cuda_state()->latest[0].overlaps, expected);
+    cuda_scene_close(&s);
+}
+
+/* Only launches whose code waits by itself may begin early: that of 9.0, not what a newer device
+   made of older PTX, and never the plain one. */
+static void test_overlap(void **state)
+{
+    (void)state;
+    overlap("tiled", 90, true);
+    overlap("tiled", 80, false);
+    overlap("fused", 90, true);
+    overlap("fused", 80, false);
+    overlap("plain", 90, false);
+}
+
 static void capture_variant(const char *variant)
 {
     cuda_scene s;
@@ -374,6 +424,8 @@ static void test_fork(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_little_shared_memory),
+        cmocka_unit_test(test_overlap),
         cmocka_unit_test_setup(test_devices, reset),
         cmocka_unit_test_setup(test_no_device, reset),
         cmocka_unit_test_setup(test_variants, reset),

@@ -26,10 +26,14 @@ typedef struct block {
     max_align_t object[];
 } block;
 
-enum { STACK = 16, SHARED_MEMORY = 232448, FIXED_SHARED_MEMORY = 1536 };
+enum { STACK = 16, FIXED_SHARED_MEMORY = 1536 };
+enum { HOPPER_SHARED_MEMORY = 232448 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-fake_cuda fake_state = {.devices = FAKE_DEVICES, .capability = 90};
+fake_cuda fake_state = {.devices = FAKE_DEVICES,
+                        .capability = 90,
+                        .ptx_version = 90,
+                        .shared_memory = HOPPER_SHARED_MEMORY};
 static bool initialised;
 static struct CUctx_st primary[FAKE_DEVICES];
 static struct CUstream_st legacy;
@@ -69,6 +73,8 @@ void fake_cuda_reset(void)
     memset(&legacy, 0, sizeof legacy);
     fake_state.devices = FAKE_DEVICES;
     fake_state.capability = 90;
+    fake_state.ptx_version = 90;
+    fake_state.shared_memory = HOPPER_SHARED_MEMORY;
     initialised = false;
     depth = 0;
 }
@@ -256,10 +262,10 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice
         *value = 132;
         break;
     case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN:
-        *value = SHARED_MEMORY;
+        *value = fake_state.shared_memory;
         break;
     case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR:
-        *value = SHARED_MEMORY + 1024;
+        *value = fake_state.shared_memory + 1024;
         break;
     default:
         *value = 1024;
@@ -391,9 +397,9 @@ static int fixed_memory(CUfunction function)
 
 CUresult cuFuncGetAttribute(int *value, CUfunction_attribute attribute, CUfunction function)
 {
-    (void)attribute;
     CUresult result = fake_enter_context("cuFuncGetAttribute");
-    *value = fixed_memory(function);
+    *value = attribute == CU_FUNC_ATTRIBUTE_PTX_VERSION ? fake_state.ptx_version
+                                                        : fixed_memory(function);
     return fake_leave(result);
 }
 
@@ -401,7 +407,7 @@ CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute,
 {
     CUresult result = fake_enter_context("cuFuncSetAttribute");
     bool right = attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES && value >= 0 &&
-                 value + fixed_memory(function) <= SHARED_MEMORY;
+                 value + fixed_memory(function) <= fake_state.shared_memory;
     if (result == CUDA_SUCCESS && !right)
         result = fake_misuse("cuFuncSetAttribute", "no such amount", CUDA_ERROR_INVALID_VALUE);
     fake_state.attributes_set += result == CUDA_SUCCESS;
@@ -420,8 +426,9 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, voi
 {
     CUstream stream = config->hStream;
     CUresult result = fake_enter_stream("cuLaunchKernelEx", &stream);
-    bool right = is_shape(config) && parameters && parameters[0] && !extra &&
-                 (int64_t)config->sharedMemBytes + fixed_memory(function) <= SHARED_MEMORY;
+    bool right =
+        is_shape(config) && parameters && parameters[0] && !extra &&
+        (int64_t)config->sharedMemBytes + fixed_memory(function) <= fake_state.shared_memory;
     if (result == CUDA_SUCCESS && !right)
         result = fake_misuse("cuLaunchKernelEx", "shape", CUDA_ERROR_INVALID_VALUE);
     if (result == CUDA_SUCCESS && function->module->context != fake_current())
@@ -433,6 +440,7 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, voi
     *launch = (fake_launch){.grid = {config->gridDimX, config->gridDimY, config->gridDimZ},
                             .threads = config->blockDimX,
                             .shared_memory = config->sharedMemBytes,
+                            .overlaps = config->numAttrs > 0,
                             .stream = stream == &legacy ? NULL : stream,
                             .context = fake_current()};
     snprintf(launch->kernel, sizeof launch->kernel, "%s", function->name);

@@ -24,6 +24,7 @@ typedef struct fake_launch {
     unsigned grid[3], threads, shared_memory;
     CUstream stream;
     CUcontext context;
+    bool overlaps; /* may begin before the one ahead has ended */
 } fake_launch;
 
 /* Objects alive. A context counts while it is retained, or was made by fake_cuda_context. */
@@ -35,6 +36,8 @@ typedef struct fake_cuda {
     /* To be set by a test. */
     int devices;
     int capability;
+    int ptx_version;   /* of all code */
+    int shared_memory; /* bytes that a work-group may ask for */
     uint64_t fail_at; /* which counted call fails, the next one being 1; 0 = none. One call only. */
     CUresult fail_with;
     uint64_t memory_limit; /* bytes of one allocation; 0 = none */
