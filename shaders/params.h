@@ -64,8 +64,9 @@ typedef struct mn_operand_params {
  * blocks k and its columns the query blocks l. The operands are named by what they are in step.h;
  * STATS has index 2, group 2*rows, head 2*rows*groups and so on.
  *
- * A fused launch covers all steps of a head. Its operands are those of the first step and, for
- * RESULT and VALUES, of the last.
+ * A fused launch covers all steps of a head: tasks are heads, and g and x of every operand are
+ * block and position. QUERIES and KEYS are those of the first step, VALUES and RESULT are v and
+ * out.
  */
 typedef struct mn_stage_params {
     mn_operand_params operand[MN_OPERAND_COUNT];

@@ -81,8 +81,9 @@ static inline monarch_plan_args monarch_plan_args_default(void)
 /*
  * Enqueues the computation and returns. Allocates nothing, compiles nothing, waits for nothing
  * (on the cpu device it computes, see monarch_queue). The result is the same bit for bit on
- * every run, and that of one (batch, head) does not depend on the others, on the queue, on
- * the number of threads, or on what the workspace held.
+ * every run, and that of one (batch, head) does not depend on the values of the others, on the
+ * queue, on the number of threads, or on what the workspace held. Another plan may choose another
+ * variant, for the number of heads too, whose last bits differ; options.variant keeps it fixed.
  * Errors: INVALID_ARGUMENT (missing or too small memory, misaligned workspace, memory kind that
  * the device cannot use, out overlapping an input), NATIVE, DEVICE_LOST, FORKED.
  */

@@ -50,6 +50,7 @@ template <class E, int WIDTH, form FORM> struct attention {
     float row_bias[2];
     outputs mean, result;
 
+    /* The members are set in the order in which they stand: find_place() sets those above task. */
     __device__ attention(const mn_stage_params &params, char *memory)
         : p(params), lane(threadIdx.x % WARP), warp(warp_index()), task{params, find_place()},
           key_rows(view_of<E>(p.operand[stage::column_operand], task.at)),

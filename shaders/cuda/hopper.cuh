@@ -83,6 +83,13 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
         }
     }
 
+    /*
+     * Products work on 64 rows and columns whatever there are. Rows from p.rows on and columns from
+     * `used` on hold anything, NaN included: a row's garbage stays in its own row, which is not
+     * stored, and a column's in its own scores, which no softmax and no weight takes in. Columns
+     * between p.columns and `used` get weight 0, so they must be zeros.
+     */
+
     /* Starts to load a score matrix's operands; tells whether any of this thread's columns is
      * there. */
     __device__ bool load(const stage &task, const slot &s) const

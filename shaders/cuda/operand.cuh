@@ -70,7 +70,7 @@ __device__ inline int64_t work_group()
 template <class E> struct rows_view {
     const mn_operand_params &operand;
     char *base;
-    int first;
+    int skipped; /* bytes of each row before `base` */
 
     __device__ char *row(int x) const
     {
@@ -80,15 +80,15 @@ template <class E> struct rows_view {
     /* Bytes of a row that count. */
     __device__ int bytes() const
     {
-        return operand.width * (int)sizeof(E) - first;
+        return operand.width * (int)sizeof(E) - skipped;
     }
 };
 
 template <class E>
 __device__ inline rows_view<E> view_of(const mn_operand_params &o, const task_place &at,
-                                       int first = 0)
+                                       int skipped = 0)
 {
-    rows_view<E> view = {o, reinterpret_cast<char *>(o.address) + first, first};
+    rows_view<E> view = {o, reinterpret_cast<char *>(o.address) + skipped, skipped};
     int head = o.head_share > 1 ? at.head / o.head_share : at.head;
     view.base += (at.batch * o.batch + head * o.head + at.group * o.group) * (int64_t)sizeof(E);
     return view;
@@ -112,8 +112,9 @@ __device__ inline presence all_of(int count)
     return {0, count, nullptr, 0};
 }
 
-/* Those of `count` indices that are tokens of the sequence: there is less than a block of padding,
-   so of one position (token_index > 1) only the first or the last block can lack it. */
+/* Those of `count` indices that are tokens of the sequence. Indices of a block are a run of tokens
+   (token_index 1; so are those of the only position where blocks are of one token). Of another
+   position only the first or the last block can be absent: padding is less than a block. */
 __device__ inline presence tokens_of(const mn_stage_params &p, const task_place &at, int count)
 {
     int64_t token0 = at.group * p.token_group - p.first;
