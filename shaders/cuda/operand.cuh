@@ -65,7 +65,7 @@ __device__ inline int64_t work_group()
     return (int64_t)blockIdx.y * gridDim.x + blockIdx.x;
 }
 
-/* The rows of one operand in one score matrix, from byte `first` of each row on. What does not
+/* The rows of one operand in one score matrix, from byte `skipped` of each row on. What does not
    depend on the task stays where the parameters are: it would only fill registers. */
 template <class E> struct rows_view {
     const mn_operand_params &operand;
