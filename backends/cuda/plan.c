@@ -84,8 +84,15 @@ static CUresult launch(const mn_cuda_driver *driver, const mn_cuda_launch *l,
 {
     int64_t y = (l->work_groups + longest_axis - 1) / longest_axis;
     int64_t x = (l->work_groups + y - 1) / y;
-    CUlaunchAttribute early = {.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
-                               .value.programmaticStreamSerializationAllowed = 1};
+    CUlaunchAttribute attributes[2];
+    unsigned count = 0;
+    if (l->overlaps && kernel->waits)
+        attributes[count++] =
+            (CUlaunchAttribute){.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+                                .value.programmaticStreamSerializationAllowed = 1};
+    if (l->cooperative)
+        attributes[count++] =
+            (CUlaunchAttribute){.id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE, .value.cooperative = 1};
     CUlaunchConfig config = {
         .gridDimX = (unsigned)x,
         .gridDimY = (unsigned)y,
@@ -95,8 +102,8 @@ static CUresult launch(const mn_cuda_driver *driver, const mn_cuda_launch *l,
         .blockDimZ = 1,
         .sharedMemBytes = l->shared_memory,
         .hStream = stream,
-        .attrs = &early,
-        .numAttrs = l->overlaps && kernel->waits,
+        .attrs = attributes,
+        .numAttrs = count,
     };
     void *arguments[] = {block};
     return driver->launch_kernel(&config, kernel->function, arguments, NULL);

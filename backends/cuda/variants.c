@@ -9,8 +9,8 @@
 /* Most specific first; plain runs everything everywhere. */
 static const mn_cuda_variant *const table[] = {
     &mn_cuda_fused,
-#if defined(MN_HAVE_CUDA_HOPPER)
-    &mn_cuda_hopper,
+#if defined(MN_HAVE_CUDA_RING)
+    &mn_cuda_ring,
 #endif
     &mn_cuda_tiled,
     &mn_cuda_plain,
