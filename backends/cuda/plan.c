@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backends/cuda/cuda.h"
 
+#include "backends/cuda/ring.h"
 #include "core/alloc.h"
 #include "core/error.h"
 
@@ -105,7 +106,12 @@ static CUresult launch(const mn_cuda_driver *driver, const mn_cuda_launch *l,
         .attrs = attributes,
         .numAttrs = count,
     };
-    void *arguments[] = {block};
+    _Alignas(64) mn_ring_params ring; /* the other kernels do not look at it */
+    if (l->module == MN_CUDA_RING) {
+        ring = l->ring;
+        mn_cuda_ring_bind(driver, block, &ring);
+    }
+    void *arguments[] = {block, &ring};
     return driver->launch_kernel(&config, kernel->function, arguments, NULL);
 }
 

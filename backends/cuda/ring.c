@@ -2,8 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "backends/cuda/variants.h"
-#include "shaders/cuda/layout.h"
+#include "backends/cuda/ring.h"
 
 /*
  * All stages of all heads in one launch, for GPUs of compute capability 9.0: what a stage hands to
@@ -15,7 +14,8 @@
 enum {
     CAPABILITY = 90,
     WIDEST = 128,
-    LARGEST_GROUP = 256, /* columns whose terms the loading threads can hold */
+    LARGEST_GROUP = 256, /* rows of a box */
+    MOST_HEADS = 1 << 22,
     LEAST_GROUP = 24,
     THREADS = 384,
     LEAST_STAGES = 2,
@@ -98,6 +98,10 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
         snprintf(reason->text, sizeof reason->text,
                  "%" PRId64 " blocks of %" PRId64 " tokens; variant ring takes up to %d of each",
                  program->blocks, p->block_size, LARGEST_GROUP);
+    else if (p->batch * p->heads > MOST_HEADS)
+        snprintf(reason->text, sizeof reason->text,
+                 "%" PRId64 " heads in the batch; variant ring takes up to %d", p->batch * p->heads,
+                 MOST_HEADS);
     else if (shape_of(program, limits).stages == 0)
         snprintf(reason->text, sizeof reason->text,
                  "%d bytes of shared memory in a work-group, the device has %" PRIu32,
@@ -146,9 +150,20 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
     };
     mn_params_from_program(plan, &out->params);
     mn_params_set_stats(&out->params, plan->scratch_offsets[run]);
-    out->params.block.stages = s.stages;
-    out->params.block.lag = s.lag;
-    out->params.block.slots = s.slots;
+    out->ring = (mn_ring_params){
+        .counter_bytes = mn_ring_counter_bytes(s.steps, s.slots),
+        .tensor_bytes = mn_ring_tensor_bytes(s.blocks, s.block, s.panels),
+        .slot_bytes = mn_ring_slot_bytes(s.blocks, s.block, s.panels, s.steps),
+        .heads = (int32_t)s.heads,
+        .lag = s.lag,
+        .slots = s.slots,
+        .stages = s.stages,
+        .side = mn_ring_side(s.blocks, s.block),
+        .stage_bytes = mn_ring_stage_bytes(mn_ring_side(s.blocks, s.block), s.panels),
+        .cleans =
+            (s.blocks > s.block && s.block % 64 != 0) || (s.block > s.blocks && s.blocks % 64 != 0),
+    };
+    mn_cuda_ring_make_maps(plan, &out->params.block, s.panels, &out->ring);
     snprintf(out->kernel, sizeof out->kernel, "ring_%s_%d",
              monarch_dtype_name(plan->program.problem.q.dtype), s.panels * MN_PANEL_FEATURES);
     return 1;

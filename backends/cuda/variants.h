@@ -4,6 +4,7 @@
 
 #include "backends/common/params.h"
 #include "backends/common/select.h"
+#include "shaders/cuda/ring.h"
 
 /* Files of device code; each becomes one module of a context, loaded when a plan first wants it. */
 typedef enum mn_cuda_module {
@@ -27,6 +28,7 @@ typedef struct mn_cuda_launch {
     bool cooperative;       /* all its work-groups must run at once */
     int64_t work_groups;
     mn_launch_params params;
+    mn_ring_params ring; /* of variant ring alone */
 } mn_cuda_launch;
 
 /* What the variants ask about a device; read once, when it is opened. */
@@ -61,9 +63,9 @@ bool mn_cuda_same_elements(const mn_step *step, const char *variant, mn_reason *
 uint64_t mn_cuda_step_scratch(const mn_variant *variant, const monarch_device *device,
                               const mn_program *program, uint32_t first, uint32_t count);
 
-extern const mn_cuda_variant mn_cuda_fused;  /* all steps of a head in one work-group */
-extern const mn_cuda_variant mn_cuda_ring;   /* all steps of all heads in one launch, sm_90a */
-extern const mn_cuda_variant mn_cuda_tiled;  /* matrix instructions, tiles of 16 rows */
-extern const mn_cuda_variant mn_cuda_plain;  /* any problem, any GPU */
+extern const mn_cuda_variant mn_cuda_fused; /* all steps of a head in one work-group */
+extern const mn_cuda_variant mn_cuda_ring;  /* all steps of all heads in one launch, sm_90a */
+extern const mn_cuda_variant mn_cuda_tiled; /* matrix instructions, tiles of 16 rows */
+extern const mn_cuda_variant mn_cuda_plain; /* any problem, any GPU */
 
 #endif

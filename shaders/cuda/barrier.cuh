@@ -50,6 +50,41 @@ __device__ inline void barrier_wait(uint64_t *barrier, int parity)
     }
 }
 
+/* Arrives, and lets the phase wait for so many bytes of the copy engine's. */
+__device__ inline void barrier_arrive_expecting(uint64_t *barrier, int bytes)
+{
+    asm volatile("mbarrier.arrive.expect_tx.release.cta.shared::cta.b64 _, [%0], %1;" ::"r"(
+                     shared_address(barrier)),
+                 "r"(bytes)
+                 : "memory");
+}
+
+/* Starts to copy a box of a tensor; `map` describes both. Elements outside the tensor become 0. */
+__device__ inline void copy_box(char *target, const void *map, uint64_t *barrier, int feature,
+                                int x, int y, int head, int batch)
+{
+    asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+                 "[%0], [%1, {%3, %4, %5, %6, %7}], [%2];" ::"r"(shared_address(target)),
+                 "l"(map), "r"(shared_address(barrier)), "r"(feature), "r"(x), "r"(y), "r"(head),
+                 "r"(batch)
+                 : "memory");
+}
+
+/* Starts to copy bytes, a multiple of 16 as are both addresses. */
+__device__ inline void copy_bytes(void *target, const void *source, int bytes, uint64_t *barrier)
+{
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
+                 "[%0], [%1], %2, [%3];" ::"r"(shared_address(target)),
+                 "l"(source), "r"(bytes), "r"(shared_address(barrier))
+                 : "memory");
+}
+
+/* Between what others wrote to global memory and the copy engine's reading of it. */
+__device__ inline void fence_for_copies()
+{
+    asm volatile("fence.proxy.async;" ::: "memory");
+}
+
 /* Counters in global memory, by which work-groups tell each other what is done. */
 
 __device__ inline uint32_t counter_read(const uint32_t *counter)

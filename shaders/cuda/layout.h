@@ -67,9 +67,14 @@ MN_LAYOUT_FUNCTION int mn_fused_bytes(int blocks, int block, int steps, int pitc
  */
 enum { MN_PANEL_FEATURES = 64, MN_PANEL_ROW = 128, MN_PANEL_ALIGNMENT = 1024 };
 
+MN_LAYOUT_FUNCTION int mn_panel_rows(int rows)
+{
+    return (rows + 63) / 64 * 64;
+}
+
 MN_LAYOUT_FUNCTION int mn_ring_side(int blocks, int block)
 {
-    return ((blocks > block ? blocks : block) + 63) / 64 * 64;
+    return mn_panel_rows(blocks > block ? blocks : block);
 }
 
 MN_LAYOUT_FUNCTION int mn_ring_stage_bytes(int side, int panels)
@@ -78,16 +83,17 @@ MN_LAYOUT_FUNCTION int mn_ring_stage_bytes(int side, int panels)
     return (bytes + MN_PANEL_ALIGNMENT - 1) / MN_PANEL_ALIGNMENT * MN_PANEL_ALIGNMENT;
 }
 
-/* Of a work-group: the stages, and their barriers. */
+/* Of a work-group: the stages, their barriers, and the bias of the first, an inner and the last
+   block's columns. */
 MN_LAYOUT_FUNCTION int mn_ring_bytes(int side, int panels, int stages)
 {
-    return stages * mn_ring_stage_bytes(side, panels) + MN_PANEL_ALIGNMENT;
+    return stages * mn_ring_stage_bytes(side, panels) + 256 + 3 * side * 4;
 }
 
 /*
  * In the workspace: a counter for each stage of the program and slot, then the slots. A slot holds
- * of one head, for each step, aL/s and cL (by position, in units of log2), after all but the last
- * aR/cR, and y.
+ * of one head the tensors aL/s of each step, aR/cR of all but the last, y, all [block][position];
+ * then cL of each step, [position][block rounded up to 64], in units of log2.
  */
 MN_LAYOUT_FUNCTION long long mn_ring_counter_bytes(int steps, int slots)
 {
@@ -100,15 +106,10 @@ MN_LAYOUT_FUNCTION long long mn_ring_tensor_bytes(int blocks, int block, int pan
     return (long long)blocks * block * panels * MN_PANEL_ROW;
 }
 
-MN_LAYOUT_FUNCTION long long mn_ring_entropy_bytes(int blocks, int block)
-{
-    return ((long long)blocks * block * 4 + MN_PANEL_ROW - 1) / MN_PANEL_ROW * MN_PANEL_ROW;
-}
-
 MN_LAYOUT_FUNCTION long long mn_ring_slot_bytes(int blocks, int block, int panels, int steps)
 {
     return 2 * steps * mn_ring_tensor_bytes(blocks, block, panels) +
-           steps * mn_ring_entropy_bytes(blocks, block);
+           4LL * steps * block * mn_panel_rows(blocks);
 }
 
 #endif

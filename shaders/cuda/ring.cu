@@ -3,10 +3,10 @@
 
 /* Kernels ring_f16_64 and so on: element type, features. */
 #define MN_KERNEL(type, name, panels)                                                              \
-    extern "C" __global__ void __launch_bounds__(RING_THREADS, 1)                                  \
-        ring_##name(const __grid_constant__ mn_stage_params p)                                     \
+    extern "C" __global__ void __launch_bounds__(RING_THREADS, 1) ring_##name(                     \
+        const __grid_constant__ mn_stage_params p, const __grid_constant__ mn_ring_params r)       \
     {                                                                                              \
-        ring<type, panels>(p);                                                                     \
+        ring<type, panels>(p, r);                                                                  \
     }
 
 MN_KERNEL(__half, f16_64, 1)

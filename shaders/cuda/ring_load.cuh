@@ -4,122 +4,105 @@
 
 #include "shaders/cuda/ring_schedule.cuh"
 
-/* The warps of a ring work-group that load: 16 bytes at a time, so any strides, any padding and any
-   mask are the same to them. Rows that are not there become 0: weight 0 times NaN is NaN. */
+/*
+ * The warps of a ring work-group that load the operands of its tasks: by boxes of the copy engine
+ * where tensor maps can describe the tensors, else row by row, which any strides, any alignment and
+ * any mask allow. Rows that are not there become 0: weight 0 times NaN is NaN.
+ */
 
-enum { RING_LOADERS = 3 }; /* warps */
+enum { RING_LOADERS = 3 }; /* warps that load row by row; behind them is the one that signals */
 
 /* Rows in memory, those of [begin, end) that are not masked being there. */
 struct panel_rows {
-    const char *base;
+    char *base;
     int64_t stride;
     int bytes; /* of a row that count */
     bool vectors;
     presence there;
 };
 
-template <class E, int PANELS> struct ring_loader {
+/* The rows of a block, or of a position in all blocks, of a tensor of the caller's. */
+template <class E>
+__device__ inline panel_rows ring_tensor_rows(const mn_stage_params &p, int number,
+                                              const ring_task &task, bool masked)
+{
+    const mn_operand_params &o = p.operand[number], &m = p.operand[MN_OPERAND_MASK];
+    const int batch = (unsigned)task.head / (unsigned)p.heads;
+    int head = task.head - batch * p.heads;
+    head = o.head_share > 1 ? head / o.head_share : head;
+    const bool left = task.left();
+    panel_rows rows;
+    rows.base = reinterpret_cast<char *>(o.address) +
+                (batch * o.batch + head * o.head + task.index * (left ? o.index : o.group)) *
+                    (int64_t)sizeof(E);
+    rows.stride = (left ? o.group : o.index) * (int64_t)sizeof(E);
+    rows.bytes = o.width * (int)sizeof(E);
+    rows.vectors = o.vectors;
+    rows.there = ring_tokens(p, task);
+    if (masked && m.width > 0) {
+        rows.there.mask = reinterpret_cast<const uint8_t *>(m.address) + batch * m.batch +
+                          task.index * (left ? m.index : m.group);
+        rows.there.mask_step = left ? m.group : m.index;
+    }
+    return rows;
+}
+
+/* The same of a tensor of the workspace; its rows are whole panels. */
+template <int PANELS>
+__device__ inline panel_rows ring_slot_rows(const ring_workspace &workspace, int number,
+                                            const ring_task &task)
+{
+    constexpr int row = PANELS * MN_PANEL_ROW;
+    const int block_row = workspace.p.columns * row;
+    panel_rows rows;
+    rows.base =
+        workspace.tensor(task.slot, number) + (int64_t)task.index * (task.left() ? row : block_row);
+    rows.stride = task.left() ? block_row : row;
+    rows.bytes = row;
+    rows.vectors = true;
+    rows.there = all_of(task.left() ? workspace.p.groups : workspace.p.columns);
+    return rows;
+}
+
+/* Waits until all that a task reads is written, and all that it overwrites is read. */
+__device__ inline void ring_wait(const ring_workspace &workspace, const ring_schedule &at,
+                                 const ring_task &task)
+{
+    if (task.stage > 0)
+        counter_wait(workspace.counter(task.stage - 1, task.slot),
+                     (uint32_t)(task.turn + 1) * at.tasks_of(task.stage - 1));
+    if (task.turn > 0 && task.stage + 1 < 2 * at.p.steps)
+        counter_wait(workspace.counter(task.stage + 1, task.slot),
+                     (uint32_t)task.turn * at.tasks_of(task.stage + 1));
+}
+
+/* Row by row, by RING_LOADERS warps. */
+template <class E, int PANELS> struct ring_row_loader {
     static constexpr int threads = RING_LOADERS * WARP, step = threads / 8; /* rows at a time */
-    static_assert(step % 8 == 4, "the exchange of units alternates");
 
     const mn_stage_params &p;
     const ring_memory &memory;
-    ring_workspace<PANELS> workspace;
+    const ring_workspace &workspace;
     int thread, lane, warp;
-
-    /* The rows of a block, or of a position in all blocks, of a tensor of the caller's. */
-    __device__ panel_rows tensor_rows(int number, const ring_schedule &at, bool masked) const
-    {
-        const mn_operand_params &o = p.operand[number], &m = p.operand[MN_OPERAND_MASK];
-        const bool left = at.is_left();
-        task_place place = {0, 0, 0};
-        place.batch = divide(at.head(), p.heads, &place.head);
-        int head = o.head_share > 1 ? place.head / o.head_share : place.head;
-        int64_t first =
-            place.batch * o.batch + head * o.head + at.index * (left ? o.index : o.group);
-        panel_rows rows;
-        rows.base = reinterpret_cast<const char *>(o.address) + first * (int64_t)sizeof(E);
-        rows.stride = (left ? o.group : o.index) * (int64_t)sizeof(E);
-        rows.bytes = o.width * (int)sizeof(E);
-        rows.vectors = o.vectors;
-        rows.there = left ? tokens_of_position(at.index) : tokens_of_block(at.index);
-        if (masked && m.width > 0) {
-            rows.there.mask = reinterpret_cast<const uint8_t *>(m.address) + place.batch * m.batch +
-                              at.index * (left ? m.index : m.group);
-            rows.there.mask_step = left ? m.group : m.index;
-        }
-        return rows;
-    }
-
-    __device__ presence tokens_of_block(int block) const
-    {
-        int64_t token = (int64_t)block * p.columns - p.first;
-        presence there = all_of(p.columns);
-        there.begin = (int)max(-token, (int64_t)0);
-        there.end = (int)min(p.tokens - token, (int64_t)p.columns);
-        return there;
-    }
-
-    /* Padding is less than a block: only the first or the last one can be without the position. */
-    __device__ presence tokens_of_position(int position) const
-    {
-        int64_t last = (int64_t)(p.groups - 1) * p.columns + position - p.first;
-        presence there = all_of(p.groups);
-        there.begin = position < p.first;
-        there.end -= last >= p.tokens;
-        return there;
-    }
-
-    /* The same of a tensor in the workspace; its rows are whole panels. */
-    __device__ panel_rows slot_rows(const char *tensor, const ring_schedule &at) const
-    {
-        constexpr int64_t row = ring_workspace<PANELS>::row;
-        panel_rows rows;
-        rows.base = tensor + at.index * (at.is_left() ? row : p.columns * row);
-        rows.stride = at.is_left() ? p.columns * row : row;
-        rows.bytes = PANELS * MN_PANEL_ROW;
-        rows.vectors = true;
-        rows.there = all_of(at.is_left() ? p.groups : p.columns);
-        return rows;
-    }
 
     /* Starts to load rows into panels, and zeros from the last one up to `end`. */
     __device__ void load(char *panels, const panel_rows &rows, int end) const
     {
         const int unit = thread % 8;
-        int row = thread / 8;
-        char *to = panels + panel_offset(row, unit);
-        const char *from = rows.base + row * rows.stride + unit * VECTOR;
-        if (rows.vectors && rows.bytes == PANELS * MN_PANEL_ROW && rows.there.mask == nullptr) {
-            /* The exchange of units is that of row % 8, which changes by 4 each time. */
-            int exchange = 64 - 2 * ((to - panels) & 64);
-#pragma unroll 4
-            for (; row < end; row += step) {
-                const bool is_there = row >= rows.there.begin && row < rows.there.end;
-                const char *source = is_there ? from : workspace.base();
-#pragma unroll
-                for (int i = 0; i < PANELS; i++)
-                    copy_vector(to + i * memory.panel, source + i * MN_PANEL_ROW,
-                                is_there ? VECTOR : 0);
-                from += step * rows.stride;
-                to += step * MN_PANEL_ROW + exchange;
-                exchange = -exchange;
-            }
-            return;
-        }
 #pragma unroll 1
-        for (; row < end; row += step, from += step * rows.stride) {
+        for (int row = thread / 8; row < end; row += step) {
             const bool is_there = rows.there(row);
-            to = panels + panel_offset(row, unit);
+            char *to = panels + panel_offset(row, unit);
+            const char *from = rows.base + row * rows.stride + unit * VECTOR;
 #pragma unroll 1
             for (int i = 0; i < PANELS; i++) {
                 int left = rows.bytes - unit * VECTOR - i * MN_PANEL_ROW;
                 int valid = is_there ? max(0, min(left, (int)VECTOR)) : 0;
                 const char *source = valid > 0 ? from + i * MN_PANEL_ROW : workspace.base();
                 if (rows.vectors)
-                    copy_vector(to + i * memory.panel, source, valid);
+                    copy_vector(to + i * memory.panel(), source, valid);
                 else
-                    copy_elements<E>(to + i * memory.panel, source, valid);
+                    copy_elements<E>(to + i * memory.panel(), source, valid);
             }
         }
     }
@@ -132,16 +115,18 @@ template <class E, int PANELS> struct ring_loader {
             present[warp] = any;
     }
 
-    __device__ void load_right(const ring_schedule &at, const ring_stage &s) const
+    __device__ void load_right(const ring_task &task, const ring_stage &s, bool last) const
     {
-        const int step = at.stage / 2, end = (p.columns + 63) / 64 * 64;
-        const panel_rows keys = tensor_rows(MN_OPERAND_KEYS, at, true);
-        panel_rows queries = step == 0 ? tensor_rows(MN_OPERAND_QUERIES, at, true)
-                                       : slot_rows(workspace.query_means(at.slot(), step - 1), at);
+        const int end = mn_panel_rows(p.columns);
+        const panel_rows keys = ring_tensor_rows<E>(p, MN_OPERAND_KEYS, task, true);
+        const panel_rows queries =
+            task.step() == 0
+                ? ring_tensor_rows<E>(p, MN_OPERAND_QUERIES, task, true)
+                : ring_slot_rows<PANELS>(workspace, workspace.query_means(task.step() - 1), task);
         load(s.queries, queries, p.columns);
         load(s.columns, keys, end);
-        if (at.is_last())
-            load(s.values, tensor_rows(MN_OPERAND_VALUES, at, true), end);
+        if (last)
+            load(s.values, ring_tensor_rows<E>(p, MN_OPERAND_VALUES, task, true), end);
         bool any = false;
         for (int x = thread; x < end; x += threads) {
             const bool is_there = keys.there(x);
@@ -151,97 +136,153 @@ template <class E, int PANELS> struct ring_loader {
         tell(s.present, any);
     }
 
-    __device__ void load_left(const ring_schedule &at, const ring_stage &s) const
+    __device__ void load_left(const ring_task &task, const ring_stage &s, bool last) const
     {
-        const int step = at.stage / 2, end = (p.groups + 63) / 64 * 64;
-        const float *entropy = workspace.entropy(at.slot(), step) + at.index * p.groups;
-        const panel_rows queries = tensor_rows(MN_OPERAND_QUERIES, at, !at.is_last());
-        static_assert(3 * threads >= 256, "a thread has at most three columns");
-        float bias[3];
-#pragma unroll
-        for (int i = 0; i < 3; i++) {
-            int x = thread + i * threads;
-            bias[i] = x < p.groups ? __ldcg(entropy + x) : infinity();
-        }
-        load(s.queries, queries, at.is_last() ? p.groups : end);
-        load(s.columns, slot_rows(workspace.key_means(at.slot(), step), at), end);
-        if (at.is_last())
-            load(s.values, slot_rows(workspace.value_means(at.slot()), at), end);
+        const int end = mn_panel_rows(p.groups);
+        const float *entropy = workspace.entropy(task.slot, task.step(), task.index);
+        const panel_rows queries = ring_tensor_rows<E>(p, MN_OPERAND_QUERIES, task, !last);
+        load(s.queries, queries, end);
+        load(s.columns, ring_slot_rows<PANELS>(workspace, workspace.key_means(task.step()), task),
+             end);
+        if (last)
+            load(s.values, ring_slot_rows<PANELS>(workspace, workspace.value_means(), task), end);
         bool any = false, any_query = false;
-#pragma unroll
-        for (int i = 0; i < 3; i++) {
-            int x = thread + i * threads;
-            if (x < end) {
-                s.bias[x] = bias[i];
-                any |= bias[i] != infinity();
-                if (!at.is_last()) {
-                    const bool is_there = queries.there(x);
-                    s.off[x] = is_there ? 0.0f : infinity();
-                    any_query |= is_there;
-                }
-            }
+        for (int x = thread; x < end; x += threads) {
+            const float bias = __ldcg(entropy + x);
+            const bool is_there = queries.there(x);
+            s.bias[x] = bias;
+            s.off[x] = is_there ? 0.0f : infinity();
+            any |= bias != infinity();
+            any_query |= is_there;
         }
         tell(s.present, any);
         tell(s.present + RING_LOADERS, any_query);
     }
 
-    /* Waits until all that a task reads is written, and all that it overwrites is read. */
-    __device__ void wait_for_others(const ring_schedule &at) const
+    __device__ void load_task(const ring_schedule &at, const ring_task &task, int index) const
     {
-        const int64_t turn = at.turn();
-        const int slot = at.slot();
-        if (lane == 0) {
-            if (at.stage > 0)
-                counter_wait(workspace.counter(at.stage - 1, slot),
-                             (uint32_t)((turn + 1) * at.tasks_of(at.stage - 1)));
-            if (turn > 0 && at.stage + 1 < at.stages())
-                counter_wait(workspace.counter(at.stage + 1, slot),
-                             (uint32_t)(turn * at.tasks_of(at.stage + 1)));
-        }
-        __syncwarp();
-    }
-
-    __device__ void load_task(const ring_schedule &at, int number) const
-    {
-        const int index = number % memory.stages;
         const ring_stage s = memory.stage<PANELS>(index);
-        if (at.is_left())
-            load_left(at, s);
+        if (task.left())
+            load_left(task, s, at.is_last(task));
         else
-            load_right(at, s);
+            load_right(task, s, at.is_last(task));
         barrier_arrive_after_copies(memory.full(index));
         __syncwarp();
         if (lane == 0)
             barrier_arrive(memory.full(index)); /* for what was not copied but written */
     }
 
-    __device__ void run(ring_schedule at, bool first_is_loaded) const
+    __device__ void wait(const ring_schedule &at, const ring_task &task) const
     {
-        for (int number = 0; !at.ended(); number++, at.advance(gridDim.x)) {
-            if (number == 0 && first_is_loaded)
-                continue;
-            if (number >= memory.stages)
-                barrier_wait(memory.done(number % memory.stages), (number / memory.stages - 1) % 2);
-            wait_for_others(at);
-            load_task(at, number);
+        if (lane == 0)
+            ring_wait(workspace, at, task);
+        __syncwarp();
+    }
+};
+
+/* By boxes, by one thread. */
+template <int PANELS> struct ring_box_loader {
+    const mn_stage_params &p;
+    const mn_ring_params &r;
+    const ring_memory &memory;
+    const ring_workspace &workspace;
+
+    __device__ void copy(char *panels, int map, uint64_t *full, int x, int y, int head,
+                         int batch) const
+    {
+#pragma unroll
+        for (int i = 0; i < PANELS; i++)
+            copy_box(panels + i * memory.panel(), r.maps[map], full, i * MN_PANEL_FEATURES, x, y,
+                     head, batch);
+    }
+
+    /* A block of q, k or v. */
+    __device__ void copy_block(char *panels, int map, int operand, uint64_t *full, int block,
+                               int head, int batch) const
+    {
+        const int share = p.operand[operand].head_share;
+        const bool linear = r.linear[map] != 0;
+        copy(panels, map, full, linear ? block * p.columns - (int)p.first : 0, linear ? 0 : block,
+             share > 1 ? head / share : head, batch);
+    }
+
+    __device__ void copy_right(const ring_task &task, const ring_stage &s, bool last,
+                               uint64_t *full) const
+    {
+        const int batch = (unsigned)task.head / (unsigned)p.heads;
+        const int head = task.head - batch * p.heads;
+        barrier_arrive_expecting(full, (last ? 3 : 2) * PANELS * p.columns * MN_PANEL_ROW);
+        copy_block(s.columns, MN_RING_KEYS, MN_OPERAND_KEYS, full, task.index, head, batch);
+        if (task.step() == 0)
+            copy_block(s.queries, MN_RING_QUERIES, MN_OPERAND_QUERIES, full, task.index, head,
+                       batch);
+        else
+            copy(s.queries, MN_RING_SLOTS, full, 0, task.index,
+                 workspace.query_means(task.step() - 1), task.slot);
+        if (last)
+            copy_block(s.values, MN_RING_VALUES, MN_OPERAND_VALUES, full, task.index, head, batch);
+    }
+
+    __device__ void copy_queries_across(const ring_task &task, const ring_stage &s, bool last,
+                                        uint64_t *full) const
+    {
+        const int batch = (unsigned)task.head / (unsigned)p.heads;
+        const presence there = ring_tokens(p, task);
+        const bool is_short = there.end - there.begin < p.groups;
+        barrier_arrive_expecting(full, (last ? 3 : 2) * PANELS * p.groups * MN_PANEL_ROW +
+                                           4 * mn_panel_rows(p.groups));
+        copy(s.queries, is_short ? MN_RING_ACROSS_SHORT : MN_RING_ACROSS, full, task.index,
+             is_short ? r.short_y : 0, task.head - batch * p.heads, batch);
+    }
+
+    __device__ void copy_means_across(const ring_task &task, const ring_stage &s, bool last,
+                                      uint64_t *full) const
+    {
+        copy(s.columns, MN_RING_SLOTS_ACROSS, full, task.index, 0, workspace.key_means(task.step()),
+             task.slot);
+        copy_bytes(s.bias, workspace.entropy(task.slot, task.step(), task.index),
+                   4 * mn_panel_rows(p.groups), full);
+        if (last)
+            copy(s.values, MN_RING_SLOTS_ACROSS, full, task.index, 0, workspace.value_means(),
+                 task.slot);
+    }
+
+    __device__ void load_task(const ring_schedule &at, const ring_task &task, int index) const
+    {
+        const ring_stage s = memory.stage<PANELS>(index);
+        uint64_t *full = memory.full(index);
+        if (task.left()) {
+            copy_queries_across(task, s, at.is_last(task), full); /* nobody writes these */
+            ring_wait(workspace, at, task);
+            fence_for_copies();
+            copy_means_across(task, s, at.is_last(task), full);
+        } else {
+            ring_wait(workspace, at, task);
+            fence_for_copies();
+            copy_right(task, s, at.is_last(task), full);
         }
     }
 };
 
-/* The warp that tells other work-groups what is done. */
+/* Boxes leave the rows behind them alone. Those up to the next multiple of 64 are multiplied too
+   and must be zeros, which tasks of the other kind, with more rows, may have overwritten. */
 template <int PANELS>
-__device__ inline void ring_signal(const mn_stage_params &p, const ring_memory &memory, int lane)
+__device__ inline void ring_clean(const mn_stage_params &p, const ring_memory &memory,
+                                  const ring_stage &s, bool left, int lane)
 {
-    const ring_workspace<PANELS> workspace = {p};
-    ring_schedule at(p);
-    if (lane != 0)
-        return;
-    for (int number = 0; !at.ended(); number++, at.advance(gridDim.x)) {
-        const int index = number % memory.stages;
-        barrier_wait(memory.done(index), number / memory.stages % 2);
-        barrier_arrive(memory.full(index)); /* only now may the stage be full again */
-        counter_add(workspace.counter(at.stage, at.slot()));
-    }
+    const int rows = left ? p.groups : p.columns, others = left ? p.columns : p.groups;
+    const int end = min(mn_panel_rows(rows), others);
+    for (int i = lane; i < (end - rows) * 8; i += WARP)
+#pragma unroll
+        for (int k = 0; k < PANELS; k++) {
+            const int place = rows * MN_PANEL_ROW + i * VECTOR + k * memory.panel();
+            *reinterpret_cast<uint4 *>(s.columns + place) = make_uint4(0, 0, 0, 0);
+            *reinterpret_cast<uint4 *>(s.values + place) = make_uint4(0, 0, 0, 0);
+            if (left)
+                *reinterpret_cast<uint4 *>(s.queries + place) = make_uint4(0, 0, 0, 0);
+        }
+    fence_for_wgmma();
+    __syncwarp();
 }
 
 #endif

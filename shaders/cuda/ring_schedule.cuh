@@ -3,11 +3,30 @@
 #define MN_CUDA_RING_SCHEDULE_CUH
 
 #include "shaders/cuda/barrier.cuh"
+#include "shaders/cuda/ring.h"
 #include "shaders/cuda/wgmma.cuh"
 
+/* One score matrix to work on. */
+struct ring_task {
+    int stage; /* of the program */
+    int head;  /* among those of all batches */
+    int index; /* block of the RIGHT kinds, position of the LEFT ones */
+    int slot;  /* where the head's intermediates are, */
+    int turn;  /* and how often they were another head's before */
+
+    __device__ bool left() const
+    {
+        return stage % 2 != 0;
+    }
+
+    __device__ int step() const
+    {
+        return stage / 2;
+    }
+};
+
 /*
- * The order of all tasks of a ring launch, a task being one score matrix. At time t stage s of the
- * program works on head t - s*lag:
+ * The order of all tasks of a launch. At time t stage s of the program works on head t - s*lag:
  *
  *     time 0: stage 0 of head 0
  *     ...
@@ -19,47 +38,18 @@
  */
 struct ring_schedule {
     const mn_stage_params &p;
-    int64_t time;
-    int stage, index; /* index: block of the RIGHT kinds, position of the LEFT ones */
+    const mn_ring_params &r;
+    int time, stage, index;
 
-    __device__ explicit ring_schedule(const mn_stage_params &params)
-        : p(params), time(0), stage(0), index(0)
+    __device__ ring_schedule(const mn_stage_params &params, const mn_ring_params &ring)
+        : p(params), r(ring), time(0), stage(0), index(0)
     {
         advance(blockIdx.x);
     }
 
-    __device__ int64_t head() const
+    __device__ bool ended() const
     {
-        return time - (int64_t)p.lag * stage;
-    }
-
-    /* Where the head's intermediates are; how often they were another's before. */
-    __device__ int slot() const
-    {
-        int slot;
-        divide(head(), p.slots, &slot);
-        return slot;
-    }
-
-    __device__ int64_t turn() const
-    {
-        int slot;
-        return divide(head(), p.slots, &slot);
-    }
-
-    __device__ int stages() const
-    {
-        return 2 * p.steps;
-    }
-
-    __device__ bool is_left() const
-    {
-        return stage % 2 != 0;
-    }
-
-    __device__ bool is_last() const /* of its kind: RIGHT_VALUE or LEFT_OUT */
-    {
-        return stage / 2 == p.steps - 1;
+        return time >= r.heads + r.lag * (2 * p.steps - 1);
     }
 
     /* Tasks of a stage of one head. */
@@ -68,33 +58,57 @@ struct ring_schedule {
         return stage % 2 != 0 ? p.columns : p.groups;
     }
 
-    __device__ bool ended() const
-    {
-        return time >= p.tasks + (int64_t)p.lag * (stages() - 1);
-    }
-
     __device__ void advance(int count)
     {
         index += count;
         while (!ended()) {
-            if (head() >= 0 && head() < p.tasks) {
+            const int head = time - r.lag * stage;
+            if (head >= 0 && head < r.heads) {
                 if (index < tasks_of(stage))
                     return;
                 index -= tasks_of(stage);
             }
-            if (++stage == stages()) {
+            if (++stage == 2 * p.steps) {
                 stage = 0;
                 time++;
             }
         }
     }
+
+    __device__ ring_task task() const
+    {
+        const unsigned head = time - r.lag * stage, turn = head / (unsigned)r.slots;
+        return {stage, (int)head, index, (int)(head - turn * r.slots), (int)turn};
+    }
+
+    __device__ bool is_last(const ring_task &task) const /* of its kind */
+    {
+        return task.step() == p.steps - 1;
+    }
 };
 
-/* The workspace: counters of tasks done, then slots; see layout.h. */
-template <int PANELS> struct ring_workspace {
-    static constexpr int row = PANELS * MN_PANEL_ROW; /* bytes */
+/* Which rows of a block are tokens of the sequence, or in which blocks a position is one. Padding
+   is less than a block: only the first or the last one can be without the position. */
+__device__ inline presence ring_tokens(const mn_stage_params &p, const ring_task &task)
+{
+    if (task.left()) {
+        int64_t last = (int64_t)(p.groups - 1) * p.columns + task.index - p.first;
+        presence there = all_of(p.groups);
+        there.begin = task.index < p.first;
+        there.end -= last >= p.tokens;
+        return there;
+    }
+    int64_t token = (int64_t)task.index * p.columns - p.first;
+    presence there = all_of(p.columns);
+    there.begin = (int)max(-token, (int64_t)0);
+    there.end = (int)min(p.tokens - token, (int64_t)p.columns);
+    return there;
+}
 
+/* The workspace: counters of tasks done, then slots; see layout.h. */
+struct ring_workspace {
     const mn_stage_params &p;
+    const mn_ring_params &r;
 
     __device__ char *base() const
     {
@@ -104,41 +118,35 @@ template <int PANELS> struct ring_workspace {
     /* Tasks of `stage` done of the heads that had this slot so far. */
     __device__ uint32_t *counter(int stage, int slot) const
     {
-        return reinterpret_cast<uint32_t *>(base()) + stage * p.slots + slot;
+        return reinterpret_cast<uint32_t *>(base()) + stage * r.slots + slot;
     }
 
-    __device__ int64_t tensor() const
+    /* Numbers of the tensors of a slot. */
+    __device__ int key_means(int step) const
     {
-        return mn_ring_tensor_bytes(p.groups, p.columns, PANELS);
+        return step;
     }
 
-    __device__ char *slot(int slot) const
+    __device__ int query_means(int step) const
     {
-        return base() + mn_ring_counter_bytes(p.steps, p.slots) +
-               slot * mn_ring_slot_bytes(p.groups, p.columns, PANELS, p.steps);
+        return p.steps + step;
     }
 
-    /* Tensors [block][position] of a slot: aL/s and aR/cR of a step, y. */
-    __device__ char *key_means(int slot, int step) const
+    __device__ int value_means() const
     {
-        return this->slot(slot) + step * tensor();
+        return 2 * p.steps - 1;
     }
 
-    __device__ char *query_means(int slot, int step) const
+    __device__ char *tensor(int slot, int number) const
     {
-        return this->slot(slot) + (p.steps + step) * tensor();
+        return base() + r.counter_bytes + slot * r.slot_bytes + number * r.tensor_bytes;
     }
 
-    __device__ char *value_means(int slot) const
+    /* cL of a position in all blocks. */
+    __device__ float *entropy(int slot, int step, int position) const
     {
-        return this->slot(slot) + (2 * p.steps - 1) * tensor();
-    }
-
-    /* cL * log2(e) of a step, [position][block]. */
-    __device__ float *entropy(int slot, int step) const
-    {
-        return reinterpret_cast<float *>(this->slot(slot) + 2 * p.steps * tensor() +
-                                         step * mn_ring_entropy_bytes(p.groups, p.columns));
+        return reinterpret_cast<float *>(tensor(slot, 2 * p.steps)) +
+               ((int64_t)step * p.columns + position) * mn_panel_rows(p.groups);
     }
 };
 
@@ -153,46 +161,40 @@ struct ring_stage {
 /* The shared memory of a work-group. */
 struct ring_memory {
     char *base;
-    int side, stage_bytes, stages;
-    int panel; /* bytes */
-
-    template <int PANELS> static __device__ ring_memory of(const mn_stage_params &p)
-    {
-        extern __shared__ __align__(1024) char shared[];
-        ring_memory m;
-        m.base = shared;
-        m.side = mn_ring_side(p.groups, p.columns);
-        m.stage_bytes = mn_ring_stage_bytes(m.side, PANELS);
-        m.stages = p.stages;
-        m.panel = m.side * MN_PANEL_ROW;
-        return m;
-    }
+    const mn_ring_params &r;
 
     template <int PANELS> __device__ ring_stage stage(int index) const
     {
         ring_stage s;
-        s.queries = base + index * stage_bytes;
-        s.columns = s.queries + PANELS * panel;
-        s.values = s.columns + PANELS * panel;
-        s.bias = reinterpret_cast<float *>(s.values + PANELS * panel);
-        s.off = s.bias + side;
-        s.present = reinterpret_cast<int *>(s.off + 2 * side);
+        s.queries = base + index * r.stage_bytes;
+        s.columns = s.queries + PANELS * panel();
+        s.values = s.columns + PANELS * panel();
+        s.bias = reinterpret_cast<float *>(s.values + PANELS * panel());
+        s.off = s.bias + r.side;
+        s.present = reinterpret_cast<int *>(s.off + 2 * r.side);
         return s;
     }
 
-    __device__ uint64_t *barriers() const
+    __device__ int panel() const /* bytes */
     {
-        return reinterpret_cast<uint64_t *>(base + stages * stage_bytes);
+        return r.side * MN_PANEL_ROW;
     }
 
     __device__ uint64_t *full(int index) const /* a task's operands are there */
     {
-        return barriers() + index;
+        return reinterpret_cast<uint64_t *>(base + r.stages * r.stage_bytes) + index;
     }
 
     __device__ uint64_t *done(int index) const /* its results are stored */
     {
-        return barriers() + stages + index;
+        return full(r.stages + index);
+    }
+
+    /* The bias of a block's columns where none is masked: of the first, an inner, the last block.
+     */
+    __device__ float *block_bias(int which) const
+    {
+        return reinterpret_cast<float *>(base + r.stages * r.stage_bytes + 256) + which * r.side;
     }
 };
 
