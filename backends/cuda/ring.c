@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "backends/cuda/ring.h"
 
@@ -17,7 +18,9 @@ enum {
     LARGEST_GROUP = 256, /* rows of a box */
     MOST_HEADS = 1 << 22,
     LEAST_GROUP = 24,
-    THREADS = 384,
+    MOST_NARROW = 128, /* blocks and tokens in a block up to which ... */
+    THREADS_NARROW = 576,
+    THREADS_WIDE = 320,
     LEAST_STAGES = 2,
     MOST_STAGES = 4
 };
@@ -45,7 +48,14 @@ static void set_ring(shape *s)
     int64_t ahead = s->work_groups * s->stages;
     int64_t lag = divide_up(ahead, (int64_t)s->steps * (s->blocks + s->block));
     s->lag = (int)(lag < s->heads ? lag : s->heads);
-    s->slots = (int)(2 * lag < s->heads ? 2 * lag : s->heads);
+    s->slots = (int)(2 * lag + 1 < s->heads ? 2 * lag + 1 : s->heads);
+    { /*DEV*/
+        const char *e = getenv("MN_LAG"), *f = getenv("MN_SLOTS");
+        if (e && atoi(e) < s->heads)
+            s->lag = atoi(e);
+        if (f && atoi(f) < s->heads)
+            s->slots = atoi(f);
+    }
 }
 
 static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
@@ -61,6 +71,11 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
     for (int stages = LEAST_STAGES; stages <= MOST_STAGES; stages++)
         if ((uint32_t)mn_ring_bytes(side, s.panels, stages) <= limits->shared_memory)
             s.stages = stages;
+    { /*DEV*/
+        const char *e = getenv("MN_STAGES");
+        if (e && atoi(e) < s.stages)
+            s.stages = atoi(e);
+    }
     int64_t tasks = s.heads * (s.blocks > s.block ? s.blocks : s.block);
     s.work_groups = tasks < limits->multiprocessors ? tasks : limits->multiprocessors;
     if (s.stages > 0)
@@ -140,9 +155,10 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
 {
     (void)variant;
     shape s = shape_of(&plan->program, mn_cuda_device_limits(plan->device));
+    bool narrow = s.panels == 1 && s.blocks <= MOST_NARROW && s.block <= MOST_NARROW;
     *out = (mn_cuda_launch){
         .module = MN_CUDA_RING,
-        .threads = THREADS,
+        .threads = narrow ? THREADS_NARROW : THREADS_WIDE,
         .shared_memory =
             (uint32_t)mn_ring_bytes(mn_ring_side(s.blocks, s.block), s.panels, s.stages),
         .cooperative = true,
@@ -164,7 +180,7 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
             (s.blocks > s.block && s.block % 64 != 0) || (s.block > s.blocks && s.blocks % 64 != 0),
     };
     mn_cuda_ring_make_maps(plan, &out->params.block, s.panels, &out->ring);
-    snprintf(out->kernel, sizeof out->kernel, "ring_%s_%d",
+    snprintf(out->kernel, sizeof out->kernel, "ring_%s%s_%d", narrow ? "" : "wide_",
              monarch_dtype_name(plan->program.problem.q.dtype), s.panels * MN_PANEL_FEATURES);
     return 1;
 }

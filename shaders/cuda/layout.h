@@ -79,7 +79,7 @@ MN_LAYOUT_FUNCTION int mn_ring_side(int blocks, int block)
 
 MN_LAYOUT_FUNCTION int mn_ring_stage_bytes(int side, int panels)
 {
-    int bytes = 3 * panels * side * MN_PANEL_ROW + 3 * side * 4 + 32;
+    int bytes = 3 * panels * side * MN_PANEL_ROW + 3 * side * 4 + 64;
     return (bytes + MN_PANEL_ALIGNMENT - 1) / MN_PANEL_ALIGNMENT * MN_PANEL_ALIGNMENT;
 }
 

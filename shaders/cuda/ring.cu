@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shaders/cuda/ring.cuh"
 
-/* Kernels ring_f16_64 and so on: element type, features. */
-#define MN_KERNEL(type, name, panels)                                                              \
-    extern "C" __global__ void __launch_bounds__(RING_THREADS, 1) ring_##name(                     \
-        const __grid_constant__ mn_stage_params p, const __grid_constant__ mn_ring_params r)       \
+/* Kernels ring_f16_64 and so on: element type, features. Up to 64 features in up to 128 blocks of
+   up to 128 tokens there are registers for twice the warps that compute. */
+#define MN_KERNEL(name, type, panels, groups, registers)                                           \
+    extern "C" __global__ void __maxnreg__(registers)                                              \
+        name(const __grid_constant__ mn_stage_params p, const __grid_constant__ mn_ring_params r)  \
     {                                                                                              \
-        ring<type, panels>(p, r);                                                                  \
+        ring<type, panels, groups>(p, r);                                                          \
     }
 
-MN_KERNEL(__half, f16_64, 1)
-MN_KERNEL(__half, f16_128, 2)
-MN_KERNEL(__nv_bfloat16, bf16_64, 1)
-MN_KERNEL(__nv_bfloat16, bf16_128, 2)
+MN_KERNEL(ring_f16_64, __half, 1, 4, 112)
+MN_KERNEL(ring_bf16_64, __nv_bfloat16, 1, 4, 112)
+MN_KERNEL(ring_wide_f16_64, __half, 1, 2, 200)
+MN_KERNEL(ring_wide_f16_128, __half, 2, 2, 200)
+MN_KERNEL(ring_wide_bf16_64, __nv_bfloat16, 1, 2, 200)
+MN_KERNEL(ring_wide_bf16_128, __nv_bfloat16, 2, 2, 200)

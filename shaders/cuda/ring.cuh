@@ -10,13 +10,13 @@
  * All stages of all heads in one launch, for sm_90. Heads follow each other closely, so that what a
  * stage hands to the next is still in the cache when it is read, and the workspace is a ring of a
  * few heads. In a work-group some warps load the operands of the next tasks into a pipeline in
- * shared memory while two warpgroups compute, 64 rows of a score matrix at a time.
+ * shared memory while GROUPS warpgroups compute, 64 rows of a score matrix at a time.
  */
 
-enum { RING_THREADS = (RING_GROUPS + 1) * WARPGROUP };
-
 /* The part of one warp in a work-group. */
-template <class E, int PANELS> struct ring_worker {
+template <class E, int PANELS, int GROUPS> struct ring_worker {
+    static constexpr int threads = GROUPS * WARPGROUP + RING_OTHERS * WARP;
+
     const mn_stage_params &p;
     const mn_ring_params &r;
     ring_memory memory;
@@ -25,7 +25,7 @@ template <class E, int PANELS> struct ring_worker {
 
     __device__ ring_row_loader<E, PANELS> row_loader() const
     {
-        return {p, memory, workspace, warp * WARP + lane, lane, warp};
+        return {p, memory, workspace, lane};
     }
 
     __device__ ring_box_loader<PANELS> box_loader() const
@@ -35,7 +35,7 @@ template <class E, int PANELS> struct ring_worker {
 
     __device__ bool loads() const
     {
-        return r.uses_maps ? warp == 0 && lane == 0 : warp >= 0 && warp < RING_LOADERS;
+        return warp == 0 && (lane == 0 || !r.uses_maps);
     }
 
     __device__ void load(const ring_schedule &at, int number) const
@@ -54,42 +54,55 @@ template <class E, int PANELS> struct ring_worker {
 
     __device__ void load_all(ring_schedule at, bool first_is_loaded) const
     {
-        for (int number = 0; !at.ended(); number++, at.advance(gridDim.x))
+        int number = 0;
+        for (; !at.ended(); number++, at.advance(gridDim.x))
             if (number > 0 || !first_is_loaded)
                 load(at, number);
+        end(number);
     }
 
-    __device__ void clean_all(ring_schedule at) const
+    /* Tells those that compute that there is no further task. */
+    __device__ void end(int number) const
     {
-        for (int number = 0; !at.ended(); number++, at.advance(gridDim.x)) {
-            const int index = number % r.stages;
-            if (number >= r.stages)
-                barrier_wait(memory.done(index), (number / r.stages - 1) % 2);
-            ring_clean<PANELS>(p, memory, memory.stage<PANELS>(index), at.task().left(), lane);
-            if (lane == 0)
-                barrier_arrive(memory.full(index));
-        }
+        const int index = number % r.stages;
+        if (number >= r.stages)
+            barrier_wait(memory.done(index), (number / r.stages - 1) % 2);
+        if (lane == 0)
+            memory.stage<PANELS>(index).task->stage = -1;
+        barrier_arrive(memory.full(index));
+        if (lane == 0 && !r.uses_maps)
+            barrier_arrive(memory.full(index));
     }
 
-    /* Tells other work-groups what is done. A stage can only be full again, and done again, when
-       this has seen it done. */
+    /* Tells other work-groups what is done, and cleans up for the next task in that place. A stage
+       can only be full again, and done again, when this has seen it done. */
     __device__ void signal_all(ring_schedule at) const
     {
-        for (int number = 0; !at.ended(); number++, at.advance(gridDim.x)) {
+        ring_schedule next = at;
+        next.advance(r.stages * gridDim.x);
+        for (int number = 0; !at.ended(); number++) {
             const int index = number % r.stages;
             const ring_task task = at.task();
             barrier_wait(memory.done(index), number / r.stages % 2);
-            barrier_arrive(memory.full(index));
-            counter_add(workspace.counter(task.stage, task.slot));
+            if (r.uses_maps && r.cleans && !next.ended())
+                ring_clean<PANELS>(p, memory, memory.stage<PANELS>(index), next.stage % 2 != 0,
+                                   lane);
+            if (lane == 0) {
+                barrier_arrive(memory.full(index));
+                counter_add(workspace.counter(task.stage, task.slot));
+            }
+            __syncwarp();
+            at.advance(gridDim.x);
+            next.advance(gridDim.x);
         }
     }
 
     /* All shared memory becomes 0: rows behind boxes count as zeros until a task writes there. */
     __device__ void clear_memory() const
     {
-        for (int i = threadIdx.x * VECTOR; i < r.stages * r.stage_bytes; i += RING_THREADS * VECTOR)
+        for (int i = threadIdx.x * VECTOR; i < r.stages * r.stage_bytes; i += threads * VECTOR)
             *reinterpret_cast<uint4 *>(memory.base + i) = make_uint4(0, 0, 0, 0);
-        for (int i = threadIdx.x; i < 3 * r.side; i += RING_THREADS) {
+        for (int i = threadIdx.x; i < 3 * r.side; i += threads) {
             const int which = i / r.side, x = i % r.side;
             ring_task block = {};
             block.index = which == 0 ? 0 : which == 1 ? 1 : p.groups - 1;
@@ -102,10 +115,11 @@ template <class E, int PANELS> struct ring_worker {
 
     __device__ void start_barriers() const
     {
-        const int arrivals = r.uses_maps ? 1 + (r.cleans != 0) : RING_LOADERS * (WARP + 1);
+        const int arrivals = r.uses_maps ? 1 : WARP + 1; /* of those that load */
         for (int i = 0; i < r.stages; i++) {
             barrier_start(memory.full(i), arrivals + 1);
-            barrier_start(memory.done(i), RING_GROUPS * WARPGROUP / WARP);
+            barrier_start(memory.normalised(i), mn_panel_rows(p.groups) / MN_TILE_ROWS);
+            barrier_start(memory.done(i), GROUPS * WARPGROUP / WARP);
         }
         for (int i = 0; i < r.stages; i++)
             barrier_arrive(memory.full(i)); /* for the warp that signals: nothing was done yet */
@@ -119,7 +133,7 @@ template <class E, int PANELS> struct ring_worker {
         if (threadIdx.x == 0)
             start_barriers();
         if (blockIdx.x == 0)
-            for (int i = threadIdx.x; i < 2 * p.steps * r.slots; i += RING_THREADS)
+            for (int i = threadIdx.x; i < 2 * p.steps * r.slots; i += threads)
                 *workspace.counter(0, i) = 0;
         __syncthreads();
         const bool ready = !at.ended() && at.stage == 0 && at.time < r.slots;
@@ -133,28 +147,25 @@ template <class E, int PANELS> struct ring_worker {
     {
         if (loads())
             load_all(at, first_is_loaded);
-        else if (warp == RING_LOADERS && lane == 0)
+        else if (warp == 1)
             signal_all(at);
-        else if (warp == 1 && r.uses_maps && r.cleans)
-            clean_all(at);
     }
 };
 
-template <class E, int PANELS>
+template <class E, int PANELS, int GROUPS>
 __device__ __forceinline__ void ring(const mn_stage_params &p, const mn_ring_params &r)
 {
     extern __shared__ __align__(1024) char shared[];
     const int warp = warp_index(), lane = threadIdx.x % WARP, group = warp / 4;
-    const ring_worker<E, PANELS> worker = {p, r, {shared, r}, {p, r}, warp - 4 * RING_GROUPS, lane};
+    const ring_worker<E, PANELS, GROUPS> worker = {p,   r, {shared, r}, {p, r}, warp - 4 * GROUPS,
+                                                   lane};
     const ring_schedule at(p, r);
     const bool first_is_loaded = worker.begin(at);
-    if (group < RING_GROUPS) {
-        asm volatile("setmaxnreg.inc.sync.aligned.u32 216;");
-        const ring_compute<E, PANELS> compute = {p,     r,        worker.memory, worker.workspace,
-                                                 group, warp % 4, lane};
-        compute.run(at);
+    if (group < GROUPS) {
+        const ring_compute<E, PANELS, GROUPS> compute = {
+            p, r, worker.memory, worker.workspace, group, warp % 4, lane};
+        compute.run();
     } else {
-        asm volatile("setmaxnreg.dec.sync.aligned.u32 72;");
         worker.run(at, first_is_loaded);
     }
 }

@@ -5,11 +5,16 @@
 #include "shaders/cuda/ring_load.cuh"
 #include "shaders/cuda/stage.cuh"
 
-enum { RING_GROUPS = 2, WARPGROUP = 128, WARPGROUP_ROWS = 64 };
+enum { WARPGROUP = 128, WARPGROUP_ROWS = 64 };
 
-/* One warpgroup of a ring work-group that computes. */
-template <class E, int PANELS> struct ring_compute {
-    static constexpr int TILE = PANELS == 1 ? 128 : 64; /* columns in registers at a time */
+/*
+ * One warpgroup of a ring work-group that computes. Where there are GROUPS = 4, up to 128 columns,
+ * scores of all of them are in registers at a time, and then one output; else columns go by tiles,
+ * and both outputs are in registers all the time.
+ */
+template <class E, int PANELS, int GROUPS> struct ring_compute {
+    static constexpr bool narrow = GROUPS == 4;
+    static constexpr int TILE = narrow || PANELS == 1 ? 128 : 64;
     using units = warpgroup<E>;
     using outputs = float[8 * PANELS][4];
 
@@ -26,7 +31,8 @@ template <class E, int PANELS> struct ring_compute {
         const float *bias;
         int count, row0; /* columns; the warp's first row */
         float row_bias[2];
-        bool any; /* whether any column is there */
+        bool any;      /* whether any column is there */
+        bool is_plain; /* whether all columns of all tiles are, without a bias */
     };
 
     __device__ void weigh(outputs &sums, const fragment_a &weights, uint32_t address) const
@@ -37,15 +43,13 @@ template <class E, int PANELS> struct ring_compute {
                         panel_descriptor(address + i * memory.panel()), 1);
     }
 
-    /* Takes columns first ... first + COLUMNS - 1 into the sums. */
-    template <form FORM, int COLUMNS>
-    __device__ void take_tile(const part &a, int first, softmax_state &state, outputs &mean,
-                              outputs &result) const
+    /* Weights 2^(score - largest so far) of columns first ... first + 8 N - 1. */
+    template <form FORM, int N>
+    __device__ void find_weights(const part &a, int first, softmax_state &state, float (&shrink)[2],
+                                 fragment_a (&weights)[N / 2]) const
     {
-        using stage = stage_task<FORM>;
-        constexpr int N = COLUMNS / 8;
         const uint32_t columns = a.columns + first * MN_PANEL_ROW;
-        float x[N][4], shrink[2];
+        float x[N][4];
         wgmma_begin();
 #pragma unroll
         for (int k = 0; k < 4 * PANELS; k++) {
@@ -55,31 +59,49 @@ template <class E, int PANELS> struct ring_compute {
         }
         wgmma_end();
         const score_bias terms = {a.bias + first, r.side, {a.row_bias[0], a.row_bias[1]}};
-        softmax_tile<stage::right, FORM == LEFT_MEAN>(x, state, shrink, terms, p.scale, N / 2,
-                                                      lane);
+        if (stage_task<FORM>::right && a.is_plain)
+            softmax_plain_tile(x, state, shrink, p.scale);
+        else
+            softmax_tile<stage_task<FORM>::right, FORM == LEFT_MEAN>(x, state, shrink, terms,
+                                                                     p.scale, N / 2, lane);
+#pragma unroll
+        for (int n = 0; n < N / 2; n++)
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                weights[n].x[i] =
+                    element<E>::pack(x[2 * n + i / 2][i % 2 * 2], x[2 * n + i / 2][i % 2 * 2 + 1]);
+    }
+
+    /* Starts to add rows of `panels`, each times its weight. */
+    template <int N>
+    __device__ void add_rows(outputs &sums, const fragment_a (&weights)[N], uint32_t panels) const
+    {
+#pragma unroll
+        for (int n = 0; n < N; n++)
+            weigh(sums, weights[n], panels + n * 16 * MN_PANEL_ROW);
+    }
+
+    /* Takes columns first ... first + 8 N - 1 into the sums. */
+    template <form FORM, int N>
+    __device__ void take_tile(const part &a, int first, softmax_state &state, outputs &mean,
+                              outputs &result) const
+    {
+        using stage = stage_task<FORM>;
+        float shrink[2];
+        fragment_a weights[N / 2];
+        find_weights<FORM, N>(a, first, state, shrink, weights);
+        if (first > 0 && __any_sync(~0u, shrink[0] != 1.0f || shrink[1] != 1.0f)) {
+            if (stage::has_mean)
+                multiply(mean, shrink);
+            if (stage::has_result)
+                multiply(result, shrink);
+        }
         if constexpr (stage::has_mean || stage::has_result) {
-            if (first > 0 && __any_sync(~0u, shrink[0] != 1.0f || shrink[1] != 1.0f)) {
-                if (stage::has_mean)
-                    multiply(mean, shrink);
-                if (stage::has_result)
-                    multiply(result, shrink);
-            }
-            fragment_a weights[N / 2];
-#pragma unroll
-            for (int n = 0; n < N / 2; n++)
-#pragma unroll
-                for (int i = 0; i < 4; i++)
-                    weights[n].x[i] = element<E>::pack(x[2 * n + i / 2][i % 2 * 2],
-                                                       x[2 * n + i / 2][i % 2 * 2 + 1]);
-            const uint32_t values = a.values + first * MN_PANEL_ROW;
             wgmma_begin();
-#pragma unroll
-            for (int n = 0; n < N / 2; n++) {
-                if (stage::has_mean)
-                    weigh(mean, weights[n], columns + n * 16 * MN_PANEL_ROW);
-                if (stage::has_result)
-                    weigh(result, weights[n], values + n * 16 * MN_PANEL_ROW);
-            }
+            if (stage::has_mean)
+                add_rows(mean, weights, a.columns + first * MN_PANEL_ROW);
+            if (stage::has_result)
+                add_rows(result, weights, a.values + first * MN_PANEL_ROW);
             wgmma_end();
         }
     }
@@ -158,22 +180,20 @@ template <class E, int PANELS> struct ring_compute {
         }
     }
 
-    template <form FORM>
-    __device__ void store_outputs(const ring_task &task, const part &a, outputs &mean,
-                                  outputs &result, const float (&factor)[2]) const
+    /* Where the first output of a form goes, and the second. */
+    template <form FORM> __device__ panel_rows first_output(const ring_task &task) const
     {
-        const int step = task.step();
-        if (stage_task<FORM>::right)
-            store(mean, factor, a,
-                  ring_slot_rows<PANELS>(workspace, workspace.key_means(step), task));
-        if (FORM == LEFT_MEAN)
-            store(mean, factor, a,
-                  ring_slot_rows<PANELS>(workspace, workspace.query_means(step), task));
-        if (FORM == RIGHT_VALUE)
-            store(result, factor, a,
-                  ring_slot_rows<PANELS>(workspace, workspace.value_means(), task));
         if (FORM == LEFT_OUT)
-            store(result, factor, a, ring_tensor_rows<E>(p, MN_OPERAND_RESULT, task, false));
+            return ring_tensor_rows<E>(p, MN_OPERAND_RESULT, task, false);
+        return ring_slot_rows<PANELS>(workspace,
+                                      FORM == LEFT_MEAN ? workspace.query_means(task.step())
+                                                        : workspace.key_means(task.step()),
+                                      task);
+    }
+
+    __device__ panel_rows second_output(const ring_task &task) const
+    {
+        return ring_slot_rows<PANELS>(workspace, workspace.value_means(), task);
     }
 
     template <form FORM>
@@ -191,24 +211,44 @@ template <class E, int PANELS> struct ring_compute {
         a.bias = across ? s.off : s.bias;
         if (right && r.uses_maps)
             a.bias = memory.block_bias(task.index == 0 ? 0 : task.index == p.groups - 1 ? 2 : 1);
-        a.any = r.uses_maps != 0;
-        if (!a.any)
-            for (int i = 0; i < RING_LOADERS; i++)
-                a.any |= s.present[across * RING_LOADERS + i] != 0;
+        a.is_plain = right && r.uses_maps && p.scale > 0.0f && p.columns % 64 == 0 &&
+                     (task.index > 0 || p.first == 0) &&
+                     (task.index < p.groups - 1 || p.tokens == (int64_t)p.groups * p.columns);
+        a.any = r.uses_maps || s.present[across] != 0;
 #pragma unroll
         for (int i = 0; i < 2; i++)
             a.row_bias[i] = across ? s.bias[a.row0 + lane / 4 + 8 * i] : 0.0f;
         return a;
     }
 
-    /* 64 rows of a task, `number` being which. */
+    /* Ends the softmax: writes what is no matrix, and finds what to multiply rows by. */
     template <form FORM>
-    __device__ void take_rows(const ring_task &task, const ring_stage &s, int number) const
+    __device__ void finish(const ring_task &task, const ring_stage &s, const part &a,
+                           softmax_state &state, float (&factor)[2]) const
+    {
+        bool empty[2];
+        state.template finish<stage_task<FORM>::right>();
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            empty[i] = !a.any || state.sum[i] == 0.0f || a.row_bias[i] == infinity();
+            factor[i] = empty[i] ? 0.0f : reciprocal_fast(state.sum[i]);
+        }
+        if (lane % 4 == 0) {
+            if (stage_task<FORM>::right)
+                store_entropy(task, state, empty, a.row0 + lane / 4);
+            if (FORM == LEFT_STATS)
+                store_terms(task, s, state, empty, a.row0 + lane / 4);
+        }
+    }
+
+    /* 64 rows of a task, tile by tile of columns. */
+    template <form FORM>
+    __device__ void take_wide_rows(const ring_task &task, const ring_stage &s, const part &a) const
     {
         using stage = stage_task<FORM>;
-        const part a = part_of<FORM>(task, s, number);
         softmax_state state;
         outputs mean, result;
+        float factor[2];
         state.start();
         if (stage::has_mean)
             set_zero(mean);
@@ -216,25 +256,59 @@ template <class E, int PANELS> struct ring_compute {
             set_zero(result);
         for (int first = 0; first < a.count; first += TILE) {
             if (TILE > 64 && a.count - first <= 64)
-                take_tile<FORM, 64>(a, first, state, mean, result);
+                take_tile<FORM, 8>(a, first, state, mean, result);
             else
-                take_tile<FORM, TILE>(a, first, state, mean, result);
+                take_tile<FORM, TILE / 8>(a, first, state, mean, result);
         }
-        state.template finish<stage::right>();
-        float factor[2];
-        bool empty[2];
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-            empty[i] = !a.any || state.sum[i] == 0.0f || a.row_bias[i] == infinity();
-            factor[i] = empty[i] ? 0.0f : reciprocal_fast(state.sum[i]);
+        finish<FORM>(task, s, a, state, factor);
+        if (stage::has_mean)
+            store(mean, factor, a, first_output<FORM>(task));
+        if (stage::has_result)
+            store(result, factor, a,
+                  stage::has_mean ? second_output(task) : first_output<FORM>(task));
+    }
+
+    /* 64 rows of a task, all columns at once, one output after the other. */
+    template <form FORM, int N>
+    __device__ void take_narrow_rows(const ring_task &task, const ring_stage &s,
+                                     const part &a) const
+    {
+        using stage = stage_task<FORM>;
+        softmax_state state;
+        fragment_a weights[N / 2];
+        float shrink[2], factor[2];
+        state.start();
+        find_weights<FORM, N>(a, 0, state, shrink, weights);
+        if constexpr (stage::has_mean || stage::has_result) {
+            outputs sums;
+            set_zero(sums);
+            wgmma_begin();
+            add_rows(sums, weights, stage::has_mean ? a.columns : a.values);
+            wgmma_end();
+            finish<FORM>(task, s, a, state, factor);
+            store(sums, factor, a, first_output<FORM>(task));
+            if constexpr (stage::has_mean && stage::has_result) {
+                set_zero(sums);
+                wgmma_begin();
+                add_rows(sums, weights, a.values);
+                wgmma_end();
+                store(sums, factor, a, second_output(task));
+            }
+        } else {
+            finish<FORM>(task, s, a, state, factor);
         }
-        if (lane % 4 == 0) {
-            if (stage::right)
-                store_entropy(task, state, empty, a.row0 + lane / 4);
-            if (FORM == LEFT_STATS)
-                store_terms(task, s, state, empty, a.row0 + lane / 4);
-        }
-        store_outputs<FORM>(task, a, mean, result, factor);
+    }
+
+    template <form FORM>
+    __device__ void take_rows(const ring_task &task, const ring_stage &s, int number) const
+    {
+        const part a = part_of<FORM>(task, s, number);
+        if constexpr (!narrow)
+            take_wide_rows<FORM>(task, s, a);
+        else if (a.count > 64)
+            take_narrow_rows<FORM, 16>(task, s, a);
+        else
+            take_narrow_rows<FORM, 8>(task, s, a);
     }
 
     /* The parts of a task that are this warpgroup's turn; `turn` counts the parts of all. */
@@ -243,41 +317,52 @@ template <class E, int PANELS> struct ring_compute {
     {
         const int rows = stage_task<FORM>::right ? p.columns : p.groups;
         for (int number = 0; number * WARPGROUP_ROWS < rows; number++, turn++)
-            if (turn % RING_GROUPS == group)
+            if (turn % GROUPS == group)
                 take_rows<FORM>(task, s, number);
     }
 
-    /* All warpgroups that compute meet; they do the same tasks in the same order. */
-    __device__ static void wait_for_groups()
+    /* Each part of LEFT's first pass has to be done before its second can begin. */
+    __device__ void take_left(const ring_task &task, const ring_stage &s, int index, int &turn,
+                              uint32_t &parities) const
     {
-        asm volatile("bar.sync 1, %0;" ::"n"(RING_GROUPS * WARPGROUP) : "memory");
+        const int parts = mn_panel_rows(p.groups) / WARPGROUP_ROWS;
+        for (int number = 0; number < parts; number++, turn++)
+            if (turn % GROUPS == group) {
+                take_rows<LEFT_STATS>(task, s, number);
+                __syncwarp();
+                if (lane == 0)
+                    barrier_arrive(memory.normalised(index));
+            }
+        for (int number = 0; number < parts; number++, turn++)
+            if (turn % GROUPS == group) {
+                barrier_wait(memory.normalised(index), parities >> index & 1);
+                take_rows<LEFT_MEAN>(task, s, number);
+            }
+        parities ^= 1u << index;
     }
 
-    __device__ void take_task(const ring_task &task, const ring_stage &s, bool last,
-                              int &turn) const
-    {
-        if (!task.left() && !last)
-            take_parts<RIGHT>(task, s, turn);
-        else if (!task.left())
-            take_parts<RIGHT_VALUE>(task, s, turn);
-        else if (last)
-            take_parts<LEFT_OUT>(task, s, turn);
-        else {
-            take_parts<LEFT_STATS>(task, s, turn);
-            wait_for_groups();
-            take_parts<LEFT_MEAN>(task, s, turn);
-        }
-    }
-
-    __device__ void run(ring_schedule at) const
+    __device__ void run() const
     {
         int turn = 0;
-        for (int number = 0; !at.ended(); number++, at.advance(gridDim.x)) {
+        uint32_t parities = 0; /* of the barriers `normalised` */
+        for (int number = 0;; number++) {
             const int index = number % r.stages;
-            const ring_task task = at.task();
+            const ring_stage s = memory.stage<PANELS>(index);
             barrier_wait(memory.full(index), number / r.stages % 2);
-            fence_for_wgmma();
-            take_task(task, memory.stage<PANELS>(index), at.is_last(task), turn);
+            const ring_task task = *s.task;
+            if (task.stage < 0)
+                return;
+            const bool last = task.step() == p.steps - 1;
+            if (!r.uses_maps)
+                fence_for_wgmma();
+            if (!task.left() && !last)
+                take_parts<RIGHT>(task, s, turn);
+            else if (!task.left())
+                take_parts<RIGHT_VALUE>(task, s, turn);
+            else if (last)
+                take_parts<LEFT_OUT>(task, s, turn);
+            else
+                take_left(task, s, index, turn, parities);
             fence_for_wgmma(); /* before the copy engine overwrites what was written here */
             __syncwarp();
             if (lane == 0)

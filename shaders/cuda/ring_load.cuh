@@ -10,7 +10,7 @@
  * any mask allow. Rows that are not there become 0: weight 0 times NaN is NaN.
  */
 
-enum { RING_LOADERS = 3 }; /* warps that load row by row; behind them is the one that signals */
+enum { RING_OTHERS = 2 }; /* warps that do not compute: one loads, one signals */
 
 /* Rows in memory, those of [begin, end) that are not masked being there. */
 struct panel_rows {
@@ -76,21 +76,21 @@ __device__ inline void ring_wait(const ring_workspace &workspace, const ring_sch
                      (uint32_t)task.turn * at.tasks_of(task.stage + 1));
 }
 
-/* Row by row, by RING_LOADERS warps. */
+/* Row by row, by a warp. */
 template <class E, int PANELS> struct ring_row_loader {
-    static constexpr int threads = RING_LOADERS * WARP, step = threads / 8; /* rows at a time */
+    static constexpr int step = WARP / 8; /* rows at a time */
 
     const mn_stage_params &p;
     const ring_memory &memory;
     const ring_workspace &workspace;
-    int thread, lane, warp;
+    int lane;
 
     /* Starts to load rows into panels, and zeros from the last one up to `end`. */
     __device__ void load(char *panels, const panel_rows &rows, int end) const
     {
-        const int unit = thread % 8;
+        const int unit = lane % 8;
 #pragma unroll 1
-        for (int row = thread / 8; row < end; row += step) {
+        for (int row = lane / 8; row < end; row += step) {
             const bool is_there = rows.there(row);
             char *to = panels + panel_offset(row, unit);
             const char *from = rows.base + row * rows.stride + unit * VECTOR;
@@ -107,12 +107,12 @@ template <class E, int PANELS> struct ring_row_loader {
         }
     }
 
-    /* Whether any of the warp's threads says so, for the warps that compute. */
+    /* Whether any thread says so, for the warps that compute. */
     __device__ void tell(int *present, bool any) const
     {
         any = __any_sync(~0u, any);
         if (lane == 0)
-            present[warp] = any;
+            *present = any;
     }
 
     __device__ void load_right(const ring_task &task, const ring_stage &s, bool last) const
@@ -128,7 +128,7 @@ template <class E, int PANELS> struct ring_row_loader {
         if (last)
             load(s.values, ring_tensor_rows<E>(p, MN_OPERAND_VALUES, task, true), end);
         bool any = false;
-        for (int x = thread; x < end; x += threads) {
+        for (int x = lane; x < end; x += WARP) {
             const bool is_there = keys.there(x);
             s.bias[x] = is_there ? 0.0f : infinity();
             any |= is_there;
@@ -147,7 +147,7 @@ template <class E, int PANELS> struct ring_row_loader {
         if (last)
             load(s.values, ring_slot_rows<PANELS>(workspace, workspace.value_means(), task), end);
         bool any = false, any_query = false;
-        for (int x = thread; x < end; x += threads) {
+        for (int x = lane; x < end; x += WARP) {
             const float bias = __ldcg(entropy + x);
             const bool is_there = queries.there(x);
             s.bias[x] = bias;
@@ -156,7 +156,7 @@ template <class E, int PANELS> struct ring_row_loader {
             any_query |= is_there;
         }
         tell(s.present, any);
-        tell(s.present + RING_LOADERS, any_query);
+        tell(s.present + 1, any_query);
     }
 
     __device__ void load_task(const ring_schedule &at, const ring_task &task, int index) const
@@ -166,6 +166,8 @@ template <class E, int PANELS> struct ring_row_loader {
             load_left(task, s, at.is_last(task));
         else
             load_right(task, s, at.is_last(task));
+        if (lane == 0)
+            *s.task = task;
         barrier_arrive_after_copies(memory.full(index));
         __syncwarp();
         if (lane == 0)
@@ -251,6 +253,7 @@ template <int PANELS> struct ring_box_loader {
     {
         const ring_stage s = memory.stage<PANELS>(index);
         uint64_t *full = memory.full(index);
+        *s.task = task;
         if (task.left()) {
             copy_queries_across(task, s, at.is_last(task), full); /* nobody writes these */
             ring_wait(workspace, at, task);

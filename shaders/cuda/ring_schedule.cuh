@@ -154,8 +154,9 @@ struct ring_workspace {
 struct ring_stage {
     char *queries, *columns, *values; /* panels; `columns`: keys, or means of keys */
     float *bias;                      /* of each column: cL, or +inf for one that is absent */
-    float *off;   /* LEFT: of each query two terms to take off, one `side` apart */
-    int *present; /* by warp: whether any column is there; then whether any query is */
+    float *off;      /* LEFT: of each query two terms to take off, one `side` apart */
+    int *present;    /* by warp: whether any column is there; then whether any query is */
+    ring_task *task; /* its stage is -1 behind the last one */
 };
 
 /* The shared memory of a work-group. */
@@ -172,6 +173,7 @@ struct ring_memory {
         s.bias = reinterpret_cast<float *>(s.values + PANELS * panel());
         s.off = s.bias + r.side;
         s.present = reinterpret_cast<int *>(s.off + 2 * r.side);
+        s.task = reinterpret_cast<ring_task *>(s.present + 4);
         return s;
     }
 
@@ -188,6 +190,11 @@ struct ring_memory {
     __device__ uint64_t *done(int index) const /* its results are stored */
     {
         return full(r.stages + index);
+    }
+
+    __device__ uint64_t *normalised(int index) const /* LEFT: all terms `off` are there */
+    {
+        return full(2 * r.stages + index);
     }
 
     /* The bias of a block's columns where none is masked: of the first, an inner, the last block.
