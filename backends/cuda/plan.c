@@ -33,24 +33,19 @@ static monarch_status allocate_state(monarch_plan *plan, monarch_error *error)
     return MONARCH_OK;
 }
 
+/* Needs the device's context to be current, as tensor maps do. */
 static monarch_status find_kernels(const monarch_plan *plan, monarch_error *error)
 {
     mn_cuda_device *device = mn_cuda_device_of(plan->device);
     const state *s = plan->state;
-    bool pushed;
-    MN_TRY(mn_cuda_enter(device, &pushed, error));
-    monarch_status status = MONARCH_OK;
-    for (uint32_t i = 0; i < s->first[plan->run_count] && status == MONARCH_OK; i++)
-        status = mn_cuda_find_kernel(device, s->launches[i].module, s->launches[i].kernel,
-                                     &s->kernels[i], error);
-    return mn_cuda_leave(device, pushed, status, error);
+    for (uint32_t i = 0; i < s->first[plan->run_count]; i++)
+        MN_TRY(mn_cuda_find_kernel(device, s->launches[i].module, s->launches[i].kernel,
+                                   &s->kernels[i], error));
+    return MONARCH_OK;
 }
 
-monarch_status mn_cuda_plan_build(monarch_plan *plan, monarch_error *error)
+static monarch_status fix_launches(const monarch_plan *plan, monarch_error *error)
 {
-    if (plan->run_count == 0)
-        return MONARCH_OK;
-    MN_TRY(allocate_state(plan, error));
     const state *s = plan->state;
     for (uint32_t i = 0; i < plan->run_count; i++) {
         const mn_cuda_variant *variant = plan->runs[i].variant;
@@ -61,6 +56,17 @@ monarch_status mn_cuda_plan_build(monarch_plan *plan, monarch_error *error)
     for (uint32_t i = 0; i < s->first[plan->run_count]; i++)
         s->launches[i].params.block.backwards = i % 2;
     return find_kernels(plan, error);
+}
+
+monarch_status mn_cuda_plan_build(monarch_plan *plan, monarch_error *error)
+{
+    mn_cuda_device *device = mn_cuda_device_of(plan->device);
+    if (plan->run_count == 0)
+        return MONARCH_OK;
+    MN_TRY(allocate_state(plan, error));
+    bool pushed;
+    MN_TRY(mn_cuda_enter(device, &pushed, error));
+    return mn_cuda_leave(device, pushed, fix_launches(plan, error), error);
 }
 
 void mn_cuda_plan_free(monarch_plan *plan)

@@ -19,8 +19,8 @@ enum {
     MOST_HEADS = 1 << 22,
     LEAST_GROUP = 24,
     MOST_NARROW = 128, /* blocks and tokens in a block up to which ... */
-    THREADS_NARROW = 576,
-    THREADS_WIDE = 320,
+    THREADS_NARROW = 640,
+    THREADS_WIDE = 384,
     LEAST_STAGES = 2,
     MOST_STAGES = 4
 };

@@ -3,16 +3,16 @@
 
 /* Kernels ring_f16_64 and so on: element type, features. Up to 64 features in up to 128 blocks of
    up to 128 tokens there are registers for twice the warps that compute. */
-#define MN_KERNEL(name, type, panels, groups, registers)                                           \
-    extern "C" __global__ void __maxnreg__(registers)                                              \
+#define MN_KERNEL(name, type, panels, groups)                                                      \
+    extern "C" __global__ void __launch_bounds__((groups + 1) * WARPGROUP, 1)                      \
         name(const __grid_constant__ mn_stage_params p, const __grid_constant__ mn_ring_params r)  \
     {                                                                                              \
         ring<type, panels, groups>(p, r);                                                          \
     }
 
-MN_KERNEL(ring_f16_64, __half, 1, 4, 112)
-MN_KERNEL(ring_bf16_64, __nv_bfloat16, 1, 4, 112)
-MN_KERNEL(ring_wide_f16_64, __half, 1, 2, 200)
-MN_KERNEL(ring_wide_f16_128, __half, 2, 2, 200)
-MN_KERNEL(ring_wide_bf16_64, __nv_bfloat16, 1, 2, 200)
-MN_KERNEL(ring_wide_bf16_128, __nv_bfloat16, 2, 2, 200)
+MN_KERNEL(ring_f16_64, __half, 1, 4)
+MN_KERNEL(ring_bf16_64, __nv_bfloat16, 1, 4)
+MN_KERNEL(ring_wide_f16_64, __half, 1, 2)
+MN_KERNEL(ring_wide_f16_128, __half, 2, 2)
+MN_KERNEL(ring_wide_bf16_64, __nv_bfloat16, 1, 2)
+MN_KERNEL(ring_wide_bf16_128, __nv_bfloat16, 2, 2)

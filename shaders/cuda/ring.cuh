@@ -13,9 +13,23 @@
  * shared memory while GROUPS warpgroups compute, 64 rows of a score matrix at a time.
  */
 
+/*
+ * Registers of a thread that computes, and of one that does not, of the last warpgroup. A
+ * work-group has as many for its threads as it was launched with: 96 for 640, 168 for 384.
+ */
+template <int GROUPS> struct ring_registers;
+
+template <> struct ring_registers<4> {
+    static constexpr int compute = 112, other = 32;
+};
+
+template <> struct ring_registers<2> {
+    static constexpr int compute = 216, other = 72;
+};
+
 /* The part of one warp in a work-group. */
 template <class E, int PANELS, int GROUPS> struct ring_worker {
-    static constexpr int threads = GROUPS * WARPGROUP + RING_OTHERS * WARP;
+    static constexpr int threads = (GROUPS + 1) * WARPGROUP;
 
     const mn_stage_params &p;
     const mn_ring_params &r;
@@ -162,10 +176,12 @@ __device__ __forceinline__ void ring(const mn_stage_params &p, const mn_ring_par
     const ring_schedule at(p, r);
     const bool first_is_loaded = worker.begin(at);
     if (group < GROUPS) {
+        asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(ring_registers<GROUPS>::compute));
         const ring_compute<E, PANELS, GROUPS> compute = {
             p, r, worker.memory, worker.workspace, group, warp % 4, lane};
         compute.run();
     } else {
+        asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(ring_registers<GROUPS>::other));
         worker.run(at, first_is_loaded);
     }
 }

@@ -10,8 +10,6 @@
  * any mask allow. Rows that are not there become 0: weight 0 times NaN is NaN.
  */
 
-enum { RING_OTHERS = 2 }; /* warps that do not compute: one loads, one signals */
-
 /* Rows in memory, those of [begin, end) that are not masked being there. */
 struct panel_rows {
     char *base;
