@@ -19,8 +19,8 @@ enum {
     MOST_HEADS = 1 << 22,
     LEAST_GROUP = 24,
     MOST_NARROW = 128, /* blocks and tokens in a block up to which ... */
-    THREADS_NARROW = 640,
-    THREADS_WIDE = 384,
+    THREADS = 512,     /* up to 64 features */
+    THREADS_OF_TWO_PANELS = 384,
     LEAST_STAGES = 2,
     MOST_STAGES = 4
 };
@@ -155,10 +155,10 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
 {
     (void)variant;
     shape s = shape_of(&plan->program, mn_cuda_device_limits(plan->device));
-    bool narrow = s.panels == 1 && s.blocks <= MOST_NARROW && s.block <= MOST_NARROW;
+    bool narrow = s.blocks <= MOST_NARROW && s.block <= MOST_NARROW;
     *out = (mn_cuda_launch){
         .module = MN_CUDA_RING,
-        .threads = narrow ? THREADS_NARROW : THREADS_WIDE,
+        .threads = s.panels == 1 ? THREADS : THREADS_OF_TWO_PANELS,
         .shared_memory =
             (uint32_t)mn_ring_bytes(mn_ring_side(s.blocks, s.block), s.panels, s.stages),
         .cooperative = true,

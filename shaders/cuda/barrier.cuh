@@ -59,15 +59,31 @@ __device__ inline void barrier_arrive_expecting(uint64_t *barrier, int bytes)
                  : "memory");
 }
 
-/* Starts to copy a box of a tensor; `map` describes both. Elements outside the tensor become 0. */
-__device__ inline void copy_box(char *target, const void *map, uint64_t *barrier, int feature,
-                                int x, int y, int head, int batch)
+/* How the L2 cache treats what is read for the last time, and what is read again. */
+__device__ inline uint64_t policy_last_use()
 {
-    asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
-                 "[%0], [%1, {%3, %4, %5, %6, %7}], [%2];" ::"r"(shared_address(target)),
-                 "l"(map), "r"(shared_address(barrier)), "r"(feature), "r"(x), "r"(y), "r"(head),
-                 "r"(batch)
-                 : "memory");
+    uint64_t policy;
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+
+__device__ inline uint64_t policy_used_again()
+{
+    uint64_t policy;
+    asm volatile("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+
+/* Starts to copy a box of a tensor; `map` describes both. Elements outside the tensor become 0. */
+__device__ inline void copy_box(char *target, const void *map, uint64_t *barrier, uint64_t policy,
+                                int feature, int x, int y, int head, int batch)
+{
+    asm volatile(
+        "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+        ".L2::cache_hint [%0], [%1, {%3, %4, %5, %6, %7}], [%2], %8;" ::"r"(shared_address(target)),
+        "l"(map), "r"(shared_address(barrier)), "r"(feature), "r"(x), "r"(y), "r"(head), "r"(batch),
+        "l"(policy)
+        : "memory");
 }
 
 /* Starts to copy bytes, a multiple of 16 as are both addresses. */
@@ -87,25 +103,30 @@ __device__ inline void fence_for_copies()
 
 /* Counters in global memory, by which work-groups tell each other what is done. */
 
-__device__ inline uint32_t counter_read(const uint32_t *counter)
-{
-    uint32_t value;
-    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(counter) : "memory");
-    return value;
-}
-
 /* Adds one when all that this thread has seen done is visible to the whole device. */
 __device__ inline void counter_add(uint32_t *counter)
 {
-    __threadfence();
-    asm volatile("red.relaxed.gpu.global.add.u32 [%0], 1;" ::"l"(counter) : "memory");
+    asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(counter) : "memory");
 }
 
-/* Waits for a counter that only grows to reach `target`; it may have wrapped. */
-__device__ inline void counter_wait(const uint32_t *counter, uint32_t target)
+__device__ inline uint32_t counter_read(const uint32_t *counter)
 {
-    while ((int32_t)(counter_read(counter) - target) < 0)
+    uint32_t value;
+    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(counter) : "memory");
+    return value;
+}
+
+/* Waits for two counters that only grow, and may wrap, to reach their targets. */
+__device__ inline void counters_wait(const uint32_t *first, uint32_t first_target,
+                                     const uint32_t *second, uint32_t second_target)
+{
+    for (;;) {
+        const uint32_t a = counter_read(first), b = counter_read(second);
+        if ((int32_t)(a - first_target) >= 0 && (int32_t)(b - second_target) >= 0)
+            break;
         __nanosleep(20);
+    }
+    asm volatile("fence.acq_rel.gpu;" ::: "memory");
 }
 
 #endif

@@ -15,12 +15,12 @@
 
 /*
  * Registers of a thread that computes, and of one that does not, of the last warpgroup. A
- * work-group has as many for its threads as it was launched with: 96 for 640, 168 for 384.
+ * work-group has as many for its threads as it was launched with: 128 for 512, 168 for 384.
  */
 template <int GROUPS> struct ring_registers;
 
-template <> struct ring_registers<4> {
-    static constexpr int compute = 112, other = 32;
+template <> struct ring_registers<3> {
+    static constexpr int compute = 152, other = 56;
 };
 
 template <> struct ring_registers<2> {
@@ -42,9 +42,9 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
         return {p, memory, workspace, lane};
     }
 
-    __device__ ring_box_loader<PANELS> box_loader() const
+    __device__ ring_box_loader<PANELS> box_loader(int index) const
     {
-        return {p, r, memory, workspace};
+        return {p, r, memory, workspace, memory.full(index), policy_used_again()};
     }
 
     __device__ bool loads() const
@@ -56,14 +56,19 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
     {
         const int index = number % r.stages;
         const ring_task task = at.task();
+        /* First for others: most likely they are done, and to see it takes time. */
+        if (lane == 0)
+            ring_wait(workspace, at, task);
+        if (r.uses_maps)
+            fence_for_copies();
+        else
+            __syncwarp();
         if (number >= r.stages)
             barrier_wait(memory.done(index), (number / r.stages - 1) % 2);
         if (r.uses_maps)
-            box_loader().load_task(at, task, index);
-        else {
-            row_loader().wait(at, task);
+            box_loader(index).load_task(at, task, index);
+        else
             row_loader().load_task(at, task, index);
-        }
     }
 
     __device__ void load_all(ring_schedule at, bool first_is_loaded) const
@@ -111,10 +116,12 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
         }
     }
 
-    /* All shared memory becomes 0: rows behind boxes count as zeros until a task writes there. */
+    /* Shared memory becomes 0: rows behind boxes count as zeros until a task writes there. */
     __device__ void clear_memory() const
     {
-        for (int i = threadIdx.x * VECTOR; i < r.stages * r.stage_bytes; i += threads * VECTOR)
+        const bool is_whole = p.columns % 64 == 0 && p.groups % 64 == 0;
+        for (int i = threadIdx.x * VECTOR; !is_whole && i < r.stages * r.stage_bytes;
+             i += threads * VECTOR)
             *reinterpret_cast<uint4 *>(memory.base + i) = make_uint4(0, 0, 0, 0);
         for (int i = threadIdx.x; i < 3 * r.side; i += threads) {
             const int which = i / r.side, x = i % r.side;
@@ -166,7 +173,7 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
     }
 };
 
-template <class E, int PANELS, int GROUPS>
+template <class E, int PANELS, int GROUPS, bool NARROW>
 __device__ __forceinline__ void ring(const mn_stage_params &p, const mn_ring_params &r)
 {
     extern __shared__ __align__(1024) char shared[];
@@ -177,7 +184,7 @@ __device__ __forceinline__ void ring(const mn_stage_params &p, const mn_ring_par
     const bool first_is_loaded = worker.begin(at);
     if (group < GROUPS) {
         asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(ring_registers<GROUPS>::compute));
-        const ring_compute<E, PANELS, GROUPS> compute = {
+        const ring_compute<E, PANELS, GROUPS, NARROW> compute = {
             p, r, worker.memory, worker.workspace, group, warp % 4, lane};
         compute.run();
     } else {

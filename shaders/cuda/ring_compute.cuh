@@ -8,13 +8,12 @@
 enum { WARPGROUP = 128, WARPGROUP_ROWS = 64 };
 
 /*
- * One warpgroup of a ring work-group that computes. Where there are GROUPS = 4, up to 128 columns,
- * scores of all of them are in registers at a time, and then one output; else columns go by tiles,
- * and both outputs are in registers all the time.
+ * One warpgroup of a ring work-group that computes. Of up to 128 columns (NARROW) the scores are in
+ * registers all at once, and then one output after the other; more columns go by tiles, and both
+ * outputs are in registers meanwhile.
  */
-template <class E, int PANELS, int GROUPS> struct ring_compute {
-    static constexpr bool narrow = GROUPS == 4;
-    static constexpr int TILE = narrow || PANELS == 1 ? 128 : 64;
+template <class E, int PANELS, int GROUPS, bool NARROW> struct ring_compute {
+    static constexpr int TILE = 64;
     using units = warpgroup<E>;
     using outputs = float[8 * PANELS][4];
 
@@ -254,12 +253,8 @@ template <class E, int PANELS, int GROUPS> struct ring_compute {
             set_zero(mean);
         if (stage::has_result)
             set_zero(result);
-        for (int first = 0; first < a.count; first += TILE) {
-            if (TILE > 64 && a.count - first <= 64)
-                take_tile<FORM, 8>(a, first, state, mean, result);
-            else
-                take_tile<FORM, TILE / 8>(a, first, state, mean, result);
-        }
+        for (int first = 0; first < a.count; first += TILE)
+            take_tile<FORM, TILE / 8>(a, first, state, mean, result);
         finish<FORM>(task, s, a, state, factor);
         if (stage::has_mean)
             store(mean, factor, a, first_output<FORM>(task));
@@ -303,7 +298,7 @@ template <class E, int PANELS, int GROUPS> struct ring_compute {
     __device__ void take_rows(const ring_task &task, const ring_stage &s, int number) const
     {
         const part a = part_of<FORM>(task, s, number);
-        if constexpr (!narrow)
+        if constexpr (!NARROW)
             take_wide_rows<FORM>(task, s, a);
         else if (a.count > 64)
             take_narrow_rows<FORM, 16>(task, s, a);

@@ -66,12 +66,18 @@ __device__ inline panel_rows ring_slot_rows(const ring_workspace &workspace, int
 __device__ inline void ring_wait(const ring_workspace &workspace, const ring_schedule &at,
                                  const ring_task &task)
 {
-    if (task.stage > 0)
-        counter_wait(workspace.counter(task.stage - 1, task.slot),
-                     (uint32_t)(task.turn + 1) * at.tasks_of(task.stage - 1));
-    if (task.turn > 0 && task.stage + 1 < 2 * at.p.steps)
-        counter_wait(workspace.counter(task.stage + 1, task.slot),
-                     (uint32_t)task.turn * at.tasks_of(task.stage + 1));
+    const bool reads = task.stage > 0;
+    const bool overwrites = task.turn > 0 && task.stage + 1 < 2 * at.p.steps;
+    const int before = max(task.stage - 1, 0), behind = min(task.stage + 1, 2 * at.p.steps - 1);
+    const uint32_t *written = workspace.counter(before, task.slot);
+    const uint32_t *read = workspace.counter(behind, task.slot);
+    if (reads || overwrites)
+        counters_wait(reads ? written : read,
+                      reads ? (uint32_t)(task.turn + 1) * at.tasks_of(before)
+                            : (uint32_t)task.turn * at.tasks_of(behind),
+                      overwrites ? read : written,
+                      overwrites ? (uint32_t)task.turn * at.tasks_of(behind)
+                                 : (uint32_t)(task.turn + 1) * at.tasks_of(before));
 }
 
 /* Row by row, by a warp. */
@@ -171,13 +177,6 @@ template <class E, int PANELS> struct ring_row_loader {
         if (lane == 0)
             barrier_arrive(memory.full(index)); /* for what was not copied but written */
     }
-
-    __device__ void wait(const ring_schedule &at, const ring_task &task) const
-    {
-        if (lane == 0)
-            ring_wait(workspace, at, task);
-        __syncwarp();
-    }
 };
 
 /* By boxes, by one thread. */
@@ -186,82 +185,70 @@ template <int PANELS> struct ring_box_loader {
     const mn_ring_params &r;
     const ring_memory &memory;
     const ring_workspace &workspace;
+    uint64_t *full;
+    uint64_t policy;
 
-    __device__ void copy(char *panels, int map, uint64_t *full, int x, int y, int head,
-                         int batch) const
+    __device__ void copy(char *panels, int map, int x, int y, int head, int batch) const
     {
 #pragma unroll
         for (int i = 0; i < PANELS; i++)
-            copy_box(panels + i * memory.panel(), r.maps[map], full, i * MN_PANEL_FEATURES, x, y,
-                     head, batch);
+            copy_box(panels + i * memory.panel(), r.maps[map], full, policy, i * MN_PANEL_FEATURES,
+                     x, y, head, batch);
     }
 
     /* A block of q, k or v. */
-    __device__ void copy_block(char *panels, int map, int operand, uint64_t *full, int block,
-                               int head, int batch) const
+    __device__ void copy_block(char *panels, int map, int operand, int block, int head,
+                               int batch) const
     {
         const int share = p.operand[operand].head_share;
         const bool linear = r.linear[map] != 0;
-        copy(panels, map, full, linear ? block * p.columns - (int)p.first : 0, linear ? 0 : block,
+        copy(panels, map, linear ? block * p.columns - (int)p.first : 0, linear ? 0 : block,
              share > 1 ? head / share : head, batch);
     }
 
-    __device__ void copy_right(const ring_task &task, const ring_stage &s, bool last,
-                               uint64_t *full) const
+    __device__ void copy_right(const ring_task &task, const ring_stage &s, bool last, int head,
+                               int batch) const
     {
-        const int batch = (unsigned)task.head / (unsigned)p.heads;
-        const int head = task.head - batch * p.heads;
         barrier_arrive_expecting(full, (last ? 3 : 2) * PANELS * p.columns * MN_PANEL_ROW);
-        copy_block(s.columns, MN_RING_KEYS, MN_OPERAND_KEYS, full, task.index, head, batch);
         if (task.step() == 0)
-            copy_block(s.queries, MN_RING_QUERIES, MN_OPERAND_QUERIES, full, task.index, head,
-                       batch);
+            copy_block(s.queries, MN_RING_QUERIES, MN_OPERAND_QUERIES, task.index, head, batch);
         else
-            copy(s.queries, MN_RING_SLOTS, full, 0, task.index,
-                 workspace.query_means(task.step() - 1), task.slot);
+            copy(s.queries, MN_RING_SLOTS, 0, task.index, workspace.query_means(task.step() - 1),
+                 task.slot);
+        ring_box_loader rest = *this;
+        rest.policy = last ? policy_last_use() : policy;
+        rest.copy_block(s.columns, MN_RING_KEYS, MN_OPERAND_KEYS, task.index, head, batch);
         if (last)
-            copy_block(s.values, MN_RING_VALUES, MN_OPERAND_VALUES, full, task.index, head, batch);
+            rest.copy_block(s.values, MN_RING_VALUES, MN_OPERAND_VALUES, task.index, head, batch);
     }
 
-    __device__ void copy_queries_across(const ring_task &task, const ring_stage &s, bool last,
-                                        uint64_t *full) const
+    __device__ void copy_left(const ring_task &task, const ring_stage &s, bool last, int head,
+                              int batch) const
     {
-        const int batch = (unsigned)task.head / (unsigned)p.heads;
         const presence there = ring_tokens(p, task);
         const bool is_short = there.end - there.begin < p.groups;
-        barrier_arrive_expecting(full, (last ? 3 : 2) * PANELS * p.groups * MN_PANEL_ROW +
-                                           4 * mn_panel_rows(p.groups));
-        copy(s.queries, is_short ? MN_RING_ACROSS_SHORT : MN_RING_ACROSS, full, task.index,
-             is_short ? r.short_y : 0, task.head - batch * p.heads, batch);
-    }
-
-    __device__ void copy_means_across(const ring_task &task, const ring_stage &s, bool last,
-                                      uint64_t *full) const
-    {
-        copy(s.columns, MN_RING_SLOTS_ACROSS, full, task.index, 0, workspace.key_means(task.step()),
+        const int bias_bytes = 4 * mn_panel_rows(p.groups);
+        barrier_arrive_expecting(full,
+                                 (last ? 3 : 2) * PANELS * p.groups * MN_PANEL_ROW + bias_bytes);
+        copy_bytes(s.bias, workspace.entropy(task.slot, task.step(), task.index), bias_bytes, full);
+        copy(s.columns, MN_RING_SLOTS_ACROSS, task.index, 0, workspace.key_means(task.step()),
              task.slot);
-        copy_bytes(s.bias, workspace.entropy(task.slot, task.step(), task.index),
-                   4 * mn_panel_rows(p.groups), full);
+        copy(s.queries, is_short ? MN_RING_ACROSS_SHORT : MN_RING_ACROSS, task.index,
+             is_short ? r.short_y : 0, head, batch);
         if (last)
-            copy(s.values, MN_RING_SLOTS_ACROSS, full, task.index, 0, workspace.value_means(),
-                 task.slot);
+            copy(s.values, MN_RING_SLOTS_ACROSS, task.index, 0, workspace.value_means(), task.slot);
     }
 
     __device__ void load_task(const ring_schedule &at, const ring_task &task, int index) const
     {
         const ring_stage s = memory.stage<PANELS>(index);
-        uint64_t *full = memory.full(index);
+        const int batch = (unsigned)task.head / (unsigned)p.heads;
+        const int head = task.head - batch * p.heads;
         *s.task = task;
-        if (task.left()) {
-            copy_queries_across(task, s, at.is_last(task), full); /* nobody writes these */
-            ring_wait(workspace, at, task);
-            fence_for_copies();
-            copy_means_across(task, s, at.is_last(task), full);
-        } else {
-            ring_wait(workspace, at, task);
-            fence_for_copies();
-            copy_right(task, s, at.is_last(task), full);
-        }
+        if (task.left())
+            copy_left(task, s, at.is_last(task), head, batch);
+        else
+            copy_right(task, s, at.is_last(task), head, batch);
     }
 };
 
