@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "backends/cuda/ring.h"
 
@@ -49,13 +48,6 @@ static void set_ring(shape *s)
     int64_t lag = divide_up(ahead, (int64_t)s->steps * (s->blocks + s->block));
     s->lag = (int)(lag < s->heads ? lag : s->heads);
     s->slots = (int)(2 * lag + 1 < s->heads ? 2 * lag + 1 : s->heads);
-    { /*DEV*/
-        const char *e = getenv("MN_LAG"), *f = getenv("MN_SLOTS");
-        if (e && atoi(e) < s->heads)
-            s->lag = atoi(e);
-        if (f && atoi(f) < s->heads)
-            s->slots = atoi(f);
-    }
 }
 
 static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
@@ -71,11 +63,6 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
     for (int stages = LEAST_STAGES; stages <= MOST_STAGES; stages++)
         if ((uint32_t)mn_ring_bytes(side, s.panels, stages) <= limits->shared_memory)
             s.stages = stages;
-    { /*DEV*/
-        const char *e = getenv("MN_STAGES");
-        if (e && atoi(e) < s.stages)
-            s.stages = atoi(e);
-    }
     int64_t tasks = s.heads * (s.blocks > s.block ? s.blocks : s.block);
     s.work_groups = tasks < limits->multiprocessors ? tasks : limits->multiprocessors;
     if (s.stages > 0)

@@ -2,8 +2,6 @@
 #include "backends/cuda/ring.h"
 
 #include "backends/cuda/cuda.h"
-#include <stdio.h>
-#include <stdlib.h>
 
 /*
  * Tensor maps of the ring kernel: what its boxes are cut from. They are made with the plan; an
@@ -42,12 +40,6 @@ static bool encode(const mn_cuda_driver *driver, const map_shape *shape, monarch
         CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
         CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     memcpy(map, &made, sizeof made);
-    if (getenv("MN_DEBUG"))
-        fprintf(stderr, "encode %d: %d %d %d %d %d | %ld %ld %ld %ld | box %d %d %d\n", (int)result,
-                (int)shape->extent[0], (int)shape->extent[1], (int)shape->extent[2],
-                (int)shape->extent[3], (int)shape->extent[4], (long)strides[0], (long)strides[1],
-                (long)strides[2], (long)strides[3], (int)shape->box[0], (int)shape->box[1],
-                (int)shape->box[2]); /*DEV*/
     return result == CUDA_SUCCESS;
 }
 
@@ -175,6 +167,4 @@ void mn_cuda_ring_bind(const mn_cuda_driver *driver, const mn_stage_params *bloc
         if (driver->tensor_map_replace((CUtensorMap *)ring->maps[i],
                                        (void *)(uintptr_t)address[i]) != CUDA_SUCCESS)
             ring->uses_maps = 0;
-    if (getenv("MN_DEBUG"))
-        fprintf(stderr, "uses maps %d\n", ring->uses_maps); /*DEV*/
 }

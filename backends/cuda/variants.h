@@ -14,6 +14,7 @@ typedef enum mn_cuda_module {
     MN_CUDA_LEFT,
     MN_CUDA_LEFT_OUT,
     MN_CUDA_FUSED,
+    MN_CUDA_HOPPER,
     MN_CUDA_RING,
     MN_CUDA_MODULES
 } mn_cuda_module;
@@ -63,9 +64,10 @@ bool mn_cuda_same_elements(const mn_step *step, const char *variant, mn_reason *
 uint64_t mn_cuda_step_scratch(const mn_variant *variant, const monarch_device *device,
                               const mn_program *program, uint32_t first, uint32_t count);
 
-extern const mn_cuda_variant mn_cuda_fused; /* all steps of a head in one work-group */
-extern const mn_cuda_variant mn_cuda_ring;  /* all steps of all heads in one launch, sm_90a */
-extern const mn_cuda_variant mn_cuda_tiled; /* matrix instructions, tiles of 16 rows */
-extern const mn_cuda_variant mn_cuda_plain; /* any problem, any GPU */
+extern const mn_cuda_variant mn_cuda_fused;  /* all steps of a head in one work-group */
+extern const mn_cuda_variant mn_cuda_ring;   /* all steps of all heads in one launch, sm_90a only */
+extern const mn_cuda_variant mn_cuda_hopper; /* warpgroups of 64 rows, sm_90a only */
+extern const mn_cuda_variant mn_cuda_tiled;  /* matrix instructions, tiles of 16 rows */
+extern const mn_cuda_variant mn_cuda_plain;  /* any problem, any GPU */
 
 #endif

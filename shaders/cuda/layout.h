@@ -60,11 +60,8 @@ MN_LAYOUT_FUNCTION int mn_fused_bytes(int blocks, int block, int steps, int pitc
     return pitch + tensors * blocks * mn_fused_block_pitch(block, pitch) + 2 * side * side * 4;
 }
 
-/*
- * The ring kernel. Rows of a score matrix's operands lie in panels of 64 features, their number
- * rounded up to 64. A stage of the pipeline holds three matrices of one task, and terms: of each
- * column the bias, and of each query of LEFT two more.
- */
+/* Kernels of warpgroups: rows of a score matrix's operands lie in panels of 64 features, their
+   number rounded up to 64. */
 enum { MN_PANEL_FEATURES = 64, MN_PANEL_ROW = 128, MN_PANEL_ALIGNMENT = 1024 };
 
 MN_LAYOUT_FUNCTION int mn_panel_rows(int rows)
@@ -72,6 +69,18 @@ MN_LAYOUT_FUNCTION int mn_panel_rows(int rows)
     return (rows + 63) / 64 * 64;
 }
 
+/* The hopper kernels: bytes of a score matrix's operands. */
+MN_LAYOUT_FUNCTION int mn_hopper_slot_bytes(int rows, int columns, int panels, int has_result)
+{
+    int matrices = mn_panel_rows(rows) + (has_result ? 2 : 1) * mn_panel_rows(columns);
+    return panels * matrices * MN_PANEL_ROW +
+           (2 * mn_panel_rows(columns) * 4 + 16 + 1023) / 1024 * 1024;
+}
+
+/*
+ * The ring kernel. A stage of the pipeline holds three matrices of one task, and terms: of each
+ * column the bias, and of each query of LEFT two more.
+ */
 MN_LAYOUT_FUNCTION int mn_ring_side(int blocks, int block)
 {
     return mn_panel_rows(blocks > block ? blocks : block);
