@@ -49,8 +49,11 @@ static monarch_status fix_launches(const monarch_plan *plan, monarch_error *erro
     const state *s = plan->state;
     for (uint32_t i = 0; i < plan->run_count; i++) {
         const mn_cuda_variant *variant = plan->runs[i].variant;
-        s->first[i + 1] =
-            s->first[i] + variant->launches(variant, plan, i, &s->launches[s->first[i]]);
+        mn_cuda_launch *launches = &s->launches[s->first[i]];
+        uint32_t count = variant->launches(variant, plan, i, launches);
+        s->first[i + 1] = s->first[i] + count;
+        for (uint32_t k = 0; k < count && variant->prepare; k++)
+            MN_TRY(variant->prepare(plan, &launches[k], error));
     }
     /* Back and forth: what the launch ahead touched last is what the cache still holds. */
     for (uint32_t i = 0; i < s->first[plan->run_count]; i++)
@@ -86,8 +89,9 @@ void mn_cuda_plan_free(monarch_plan *plan)
  * a kernel returns where there is nothing to do. A launch may overlap the one ahead only where its
  * code waits for that one by itself.
  */
-static CUresult launch(const mn_cuda_driver *driver, const mn_cuda_launch *l,
-                       const mn_cuda_kernel *kernel, CUstream stream, mn_stage_params *block)
+static monarch_status launch(const mn_cuda_driver *driver, const mn_cuda_launch *l,
+                             const mn_cuda_kernel *kernel, CUstream stream, mn_stage_params *block,
+                             monarch_error *error)
 {
     int64_t y = (l->work_groups + longest_axis - 1) / longest_axis;
     int64_t x = (l->work_groups + y - 1) / y;
@@ -115,10 +119,12 @@ static CUresult launch(const mn_cuda_driver *driver, const mn_cuda_launch *l,
     _Alignas(64) mn_ring_params ring; /* the other kernels do not look at it */
     if (l->module == MN_CUDA_RING) {
         ring = l->ring;
-        mn_cuda_ring_bind(driver, block, &ring);
+        MN_TRY(mn_cuda_check(driver, mn_cuda_ring_bind(driver, block, &ring),
+                             "cuTensorMapReplaceAddress", error));
     }
     void *arguments[] = {block, &ring};
-    return driver->launch_kernel(&config, kernel->function, arguments, NULL);
+    return mn_cuda_check(driver, driver->launch_kernel(&config, kernel->function, arguments, NULL),
+                         "cuLaunchKernelEx", error);
 }
 
 monarch_status mn_cuda_plan_launch(const monarch_plan *plan, CUstream stream,
@@ -132,8 +138,7 @@ monarch_status mn_cuda_plan_launch(const monarch_plan *plan, CUstream stream,
             continue;
         mn_stage_params block;
         mn_params_bind(&s->launches[i].params, bindings, &block);
-        CUresult result = launch(driver, &s->launches[i], s->kernels[i], stream, &block);
-        MN_TRY(mn_cuda_check(driver, result, "cuLaunchKernelEx", error));
+        MN_TRY(launch(driver, &s->launches[i], s->kernels[i], stream, &block, error));
     }
     return MONARCH_OK;
 }

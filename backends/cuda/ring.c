@@ -115,7 +115,8 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
     return 0;
 }
 
-/* Not for groups that leave most of a warpgroup's 64 rows empty. */
+/* Not for groups that leave most of a warpgroup's 64 rows empty, nor where rows must be loaded one
+   by one, which a single warp does. */
 static bool suits(const mn_variant *variant, const monarch_device *device,
                   const mn_program *program, uint32_t first, uint32_t count)
 {
@@ -123,7 +124,8 @@ static bool suits(const mn_variant *variant, const monarch_device *device,
     (void)device;
     (void)first;
     (void)count;
-    return program->problem.block_size >= LEAST_GROUP && program->blocks >= LEAST_GROUP;
+    const monarch_problem *p = &program->problem;
+    return p->block_size >= LEAST_GROUP && program->blocks >= LEAST_GROUP && !p->has_mask;
 }
 
 static uint64_t scratch(const mn_variant *variant, const monarch_device *device,
@@ -166,7 +168,6 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
         .cleans =
             (s.blocks > s.block && s.block % 64 != 0) || (s.block > s.blocks && s.blocks % 64 != 0),
     };
-    mn_cuda_ring_make_maps(plan, &out->params.block, s.panels, &out->ring);
     snprintf(out->kernel, sizeof out->kernel, "ring_%s%s_%d", narrow ? "" : "wide_",
              monarch_dtype_name(plan->program.problem.q.dtype), s.panels * MN_PANEL_FEATURES);
     return 1;
@@ -175,4 +176,5 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
 const mn_cuda_variant mn_cuda_ring = {
     .base = {"ring", covers, suits, scratch},
     .launches = launches,
+    .prepare = mn_cuda_ring_make_maps,
 };

@@ -2,6 +2,7 @@
 #include "backends/cuda/ring.h"
 
 #include "backends/cuda/cuda.h"
+#include "core/error.h"
 
 /*
  * Tensor maps of the ring kernel: what its boxes are cut from. They are made with the plan; an
@@ -20,27 +21,39 @@ typedef struct map_shape {
     uint32_t box[AXES];
 } map_shape;
 
-static bool encode(const mn_cuda_driver *driver, const map_shape *shape, monarch_dtype dtype,
-                   uint64_t *map)
+/* Whether a map can have such a shape. Where an axis has one index its stride is not used, but
+   looked at. */
+static bool fits(map_shape *shape)
+{
+    for (int i = 1; i < AXES; i++) {
+        if (shape->extent[i] == 1)
+            shape->stride[i] = ALIGNMENT;
+        if (shape->stride[i] <= 0 || shape->stride[i] >= longest_stride ||
+            shape->stride[i] % ALIGNMENT != 0)
+            return false;
+    }
+    return true;
+}
+
+static CUresult encode(const mn_cuda_driver *driver, const map_shape *shape, monarch_dtype dtype,
+                       uint64_t *map)
 {
     CUtensorMap made;
-    cuuint64_t strides[AXES - 1];
+    cuuint64_t extents[AXES], strides[AXES - 1];
     const cuuint32_t steps[AXES] = {1, 1, 1, 1, 1};
-    for (int i = 1; i < AXES; i++) {
-        /* Where there is one index its stride is not used, but looked at. */
-        int64_t stride = shape->extent[i] > 1 ? shape->stride[i] : ALIGNMENT;
-        if (stride <= 0 || stride >= longest_stride || stride % ALIGNMENT != 0)
-            return false;
-        strides[i - 1] = (cuuint64_t)stride;
-    }
+    for (int i = 0; i < AXES; i++)
+        extents[i] = shape->extent[i];
+    for (int i = 1; i < AXES; i++)
+        strides[i - 1] = (cuuint64_t)shape->stride[i];
+    memset(&made, 0, sizeof made);
     CUresult result = driver->tensor_map_encode(
         &made,
         dtype == MONARCH_F16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
-        AXES, (void *)(uintptr_t)256, (const cuuint64_t *)shape->extent, strides, shape->box, steps,
+        AXES, (void *)(uintptr_t)MN_PANEL_ALIGNMENT, extents, strides, shape->box, steps,
         CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
         CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     memcpy(map, &made, sizeof made);
-    return result == CUDA_SUCCESS;
+    return result;
 }
 
 /* Strides of an operand from token to token of a block and from block to block, in elements. */
@@ -59,82 +72,87 @@ static walk walk_of(const mn_operand_params *o, const mn_program *program)
     return w;
 }
 
-static bool is_whole(const mn_program *program)
-{
-    const monarch_problem *p = &program->problem;
-    return p->tokens == program->blocks * p->block_size;
-}
-
 /* Rows of a block of q, k or v: of a linear walk x is the token, so that boxes end with the
    sequence, and what lies before and behind it is zero. */
-static bool map_blocks(const mn_cuda_driver *driver, const mn_program *program,
-                       const mn_operand_params *o, int number, mn_ring_params *ring)
+static map_shape block_shape(const mn_program *program, const mn_operand_params *o, const walk *w)
 {
     const monarch_problem *p = &program->problem;
-    const walk w = walk_of(o, program);
-    uint64_t rows = (uint64_t)(w.linear ? p->tokens : p->block_size);
-    const map_shape shape = {
-        .extent = {(uint64_t)o->width, rows, w.linear ? 1 : (uint64_t)program->blocks,
-                   (uint64_t)(p->heads / o->head_share), (uint64_t)p->batch},
-        .stride = {0, w.token * ELEMENT, w.block * ELEMENT, o->head * ELEMENT, o->batch * ELEMENT},
-        .box = {MN_PANEL_FEATURES, (uint32_t)p->block_size, 1, 1, 1}};
-    ring->linear[number] = w.linear;
-    return (w.linear || is_whole(program)) &&
-           encode(driver, &shape, p->q.dtype, ring->maps[number]);
+    return (map_shape){.extent = {(uint64_t)o->width,
+                                  (uint64_t)(w->linear ? p->tokens : p->block_size),
+                                  w->linear ? 1 : (uint64_t)program->blocks,
+                                  (uint64_t)(p->heads / o->head_share), (uint64_t)p->batch},
+                       .stride = {0, w->token * ELEMENT, w->block * ELEMENT, o->head * ELEMENT,
+                                  o->batch * ELEMENT},
+                       .box = {MN_PANEL_FEATURES, (uint32_t)p->block_size, 1, 1, 1}};
 }
 
-/* Queries of a position: all blocks, and all but the one that padding left without it. */
-static bool map_positions(const mn_cuda_driver *driver, const mn_program *program,
-                          const mn_operand_params *o, mn_ring_params *ring)
+/* Queries of a position in all blocks. */
+static map_shape position_shape(const mn_program *program, const mn_operand_params *o,
+                                const walk *w)
 {
     const monarch_problem *p = &program->problem;
-    const walk w = walk_of(o, program);
-    uint64_t blocks = (uint64_t)program->blocks;
-    map_shape shape = {
-        .extent = {(uint64_t)o->width, (uint64_t)p->block_size, blocks, (uint64_t)p->heads,
-                   (uint64_t)p->batch},
-        .stride = {0, w.token * ELEMENT, w.block * ELEMENT, o->head * ELEMENT, o->batch * ELEMENT},
-        .box = {MN_PANEL_FEATURES, 1, (uint32_t)blocks, 1, 1}};
-    if (!(w.linear || is_whole(program)) ||
-        !encode(driver, &shape, p->q.dtype, ring->maps[MN_RING_ACROSS]))
-        return false;
+    return (map_shape){.extent = {(uint64_t)o->width, (uint64_t)p->block_size,
+                                  (uint64_t)program->blocks, (uint64_t)p->heads,
+                                  (uint64_t)p->batch},
+                       .stride = {0, w->token * ELEMENT, w->block * ELEMENT, o->head * ELEMENT,
+                                  o->batch * ELEMENT},
+                       .box = {MN_PANEL_FEATURES, 1, (uint32_t)program->blocks, 1, 1}};
+}
+
+static map_shape slot_shape(const mn_program *program, const mn_ring_params *ring)
+{
+    const monarch_problem *p = &program->problem;
+    uint64_t block = (uint64_t)p->block_size, blocks = (uint64_t)program->blocks;
+    int64_t row = ring->tensor_bytes / (int64_t)(block * blocks);
+    return (map_shape){
+        .extent = {(uint64_t)row / ELEMENT, block, blocks, 2 * (uint64_t)p->steps,
+                   (uint64_t)ring->slots},
+        .stride = {0, row, (int64_t)block * row, ring->tensor_bytes, ring->slot_bytes},
+        .box = {MN_PANEL_FEATURES, (uint32_t)block, 1, 1, 1}};
+}
+
+/* The shapes of all maps; false where one tensor has none. */
+static bool shapes_of(const mn_program *program, const mn_operand_params *operands,
+                      mn_ring_params *ring, map_shape shapes[MN_RING_MAPS])
+{
+    static const int numbers[] = {MN_OPERAND_QUERIES, MN_OPERAND_KEYS, MN_OPERAND_VALUES};
+    const monarch_problem *p = &program->problem;
+    const bool whole = p->tokens == program->blocks * p->block_size;
+    bool fit = !p->has_mask;
+    for (int i = 0; i < 3; i++) {
+        const mn_operand_params *o = &operands[numbers[i]];
+        const walk w = walk_of(o, program);
+        shapes[i] = block_shape(program, o, &w);
+        ring->linear[i] = w.linear;
+        fit = fit && o->vectors && (w.linear || whole);
+        if (i == MN_RING_QUERIES)
+            shapes[MN_RING_ACROSS] = position_shape(program, o, &w);
+    }
     /* A box that begins a row early, or a row late, has zeros there. */
-    shape.extent[2] = blocks > 1 ? blocks - 1 : 1;
-    ring->short_y = program->first > 0 ? -1 : blocks == 1;
-    return encode(driver, &shape, p->q.dtype, ring->maps[MN_RING_ACROSS_SHORT]);
+    shapes[MN_RING_ACROSS_SHORT] = shapes[MN_RING_ACROSS];
+    shapes[MN_RING_ACROSS_SHORT].extent[2] -= program->blocks > 1;
+    ring->short_y = program->first > 0 ? -1 : program->blocks == 1;
+    shapes[MN_RING_SLOTS] = shapes[MN_RING_SLOTS_ACROSS] = slot_shape(program, ring);
+    shapes[MN_RING_SLOTS_ACROSS].box[1] = 1;
+    shapes[MN_RING_SLOTS_ACROSS].box[2] = (uint32_t)program->blocks;
+    for (int i = 0; i < MN_RING_MAPS; i++)
+        fit = fit && fits(&shapes[i]);
+    return fit;
 }
 
-static bool map_slots(const mn_cuda_driver *driver, const mn_program *program, int panels,
-                      mn_ring_params *ring)
-{
-    const monarch_problem *p = &program->problem;
-    uint32_t block = (uint32_t)p->block_size, blocks = (uint32_t)program->blocks;
-    const int64_t row = panels * MN_PANEL_ROW;
-    map_shape shape = {.extent = {(uint64_t)(panels * MN_PANEL_FEATURES), block, blocks,
-                                  2 * (uint64_t)p->steps, (uint64_t)ring->slots},
-                       .stride = {0, row, block * row, ring->tensor_bytes, ring->slot_bytes},
-                       .box = {MN_PANEL_FEATURES, block, 1, 1, 1}};
-    if (!encode(driver, &shape, p->q.dtype, ring->maps[MN_RING_SLOTS]))
-        return false;
-    shape.box[1] = 1;
-    shape.box[2] = blocks;
-    return encode(driver, &shape, p->q.dtype, ring->maps[MN_RING_SLOTS_ACROSS]);
-}
-
-void mn_cuda_ring_make_maps(const monarch_plan *plan, const mn_stage_params *block, int panels,
-                            mn_ring_params *ring)
+monarch_status mn_cuda_ring_make_maps(const monarch_plan *plan, mn_cuda_launch *launch,
+                                      monarch_error *error)
 {
     const mn_cuda_driver *driver = mn_cuda_device_of(plan->device)->driver;
-    const mn_operand_params *o = block->operand;
-    const mn_program *program = &plan->program;
+    mn_ring_params *ring = &launch->ring;
+    map_shape shapes[MN_RING_MAPS];
     ring->uses_maps = driver->tensor_map_encode && driver->tensor_map_replace &&
-                      !program->problem.has_mask && o[MN_OPERAND_QUERIES].vectors &&
-                      o[MN_OPERAND_KEYS].vectors && o[MN_OPERAND_VALUES].vectors &&
-                      map_blocks(driver, program, &o[MN_OPERAND_QUERIES], MN_RING_QUERIES, ring) &&
-                      map_blocks(driver, program, &o[MN_OPERAND_KEYS], MN_RING_KEYS, ring) &&
-                      map_blocks(driver, program, &o[MN_OPERAND_VALUES], MN_RING_VALUES, ring) &&
-                      map_positions(driver, program, &o[MN_OPERAND_QUERIES], ring) &&
-                      map_slots(driver, program, panels, ring);
+                      shapes_of(&plan->program, launch->params.block.operand, ring, shapes);
+    for (int i = 0; i < MN_RING_MAPS && ring->uses_maps; i++)
+        MN_TRY(mn_cuda_check(
+            driver, encode(driver, &shapes[i], plan->program.problem.q.dtype, ring->maps[i]),
+            "cuTensorMapEncodeTiled", error));
+    return MONARCH_OK;
 }
 
 /* Address of the first token of a linear operand: that of its rows is the padding's. */
@@ -144,17 +162,14 @@ static uint64_t first_token(const mn_stage_params *block, const mn_operand_param
     return o->address + (linear ? (uint64_t)(block->first * token * ELEMENT) : 0);
 }
 
-void mn_cuda_ring_bind(const mn_cuda_driver *driver, const mn_stage_params *block,
-                       mn_ring_params *ring)
+CUresult mn_cuda_ring_bind(const mn_cuda_driver *driver, const mn_stage_params *block,
+                           mn_ring_params *ring)
 {
     static const int operands[] = {MN_OPERAND_QUERIES, MN_OPERAND_KEYS, MN_OPERAND_VALUES};
     uint64_t address[MN_RING_MAPS];
-    if (!ring->uses_maps)
-        return;
     for (int i = 0; i < 3; i++) {
         const mn_operand_params *o = &block->operand[operands[i]];
-        if (!o->vectors) /* as it turns out */
-            ring->uses_maps = 0;
+        ring->uses_maps = ring->uses_maps && o->vectors; /* as it turns out */
         address[i] = first_token(block, o, ring->linear[i]);
     }
     const mn_operand_params *q = &block->operand[MN_OPERAND_QUERIES];
@@ -163,8 +178,9 @@ void mn_cuda_ring_bind(const mn_cuda_driver *driver, const mn_stage_params *bloc
         address[MN_RING_ACROSS_SHORT] += (uint64_t)(q->group * ELEMENT);
     address[MN_RING_SLOTS] = address[MN_RING_SLOTS_ACROSS] =
         block->operand[MN_OPERAND_STATS].address + (uint64_t)ring->counter_bytes;
-    for (int i = 0; i < MN_RING_MAPS && ring->uses_maps; i++)
-        if (driver->tensor_map_replace((CUtensorMap *)ring->maps[i],
-                                       (void *)(uintptr_t)address[i]) != CUDA_SUCCESS)
-            ring->uses_maps = 0;
+    CUresult result = CUDA_SUCCESS;
+    for (int i = 0; i < MN_RING_MAPS && ring->uses_maps && result == CUDA_SUCCESS; i++)
+        result = driver->tensor_map_replace((CUtensorMap *)(void *)ring->maps[i],
+                                            (void *)(uintptr_t)address[i]);
+    return result;
 }

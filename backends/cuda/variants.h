@@ -50,6 +50,9 @@ typedef struct mn_cuda_variant {
     /* Writes the launches of run `run` of a plan whose workspace is laid out; returns how many. */
     uint32_t (*launches)(const struct mn_cuda_variant *variant, const monarch_plan *plan,
                          uint32_t run, mn_cuda_launch *launches);
+    /* (optional) What a launch needs of the driver; the device's context is current. */
+    monarch_status (*prepare)(const monarch_plan *plan, mn_cuda_launch *launch,
+                              monarch_error *error);
 } mn_cuda_variant;
 
 /* Whether the build has code for a device, sm_80 or later. */

@@ -98,7 +98,7 @@ __device__ inline void copy_bytes(void *target, const void *source, int bytes, u
 /* Between what others wrote to global memory and the copy engine's reading of it. */
 __device__ inline void fence_for_copies()
 {
-    asm volatile("fence.proxy.async;" ::: "memory");
+    asm volatile("fence.proxy.async.global;" ::: "memory");
 }
 
 /* Counters in global memory, by which work-groups tell each other what is done. */
@@ -109,24 +109,16 @@ __device__ inline void counter_add(uint32_t *counter)
     asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(counter) : "memory");
 }
 
-__device__ inline uint32_t counter_read(const uint32_t *counter)
-{
-    uint32_t value;
-    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(counter) : "memory");
-    return value;
-}
-
-/* Waits for two counters that only grow, and may wrap, to reach their targets. */
-__device__ inline void counters_wait(const uint32_t *first, uint32_t first_target,
-                                     const uint32_t *second, uint32_t second_target)
+/* Waits for a counter that only grows, and may wrap, to reach `target`. */
+__device__ inline void counter_wait(const uint32_t *counter, uint32_t target)
 {
     for (;;) {
-        const uint32_t a = counter_read(first), b = counter_read(second);
-        if ((int32_t)(a - first_target) >= 0 && (int32_t)(b - second_target) >= 0)
-            break;
+        uint32_t value;
+        asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(counter) : "memory");
+        if ((int32_t)(value - target) >= 0)
+            return;
         __nanosleep(20);
     }
-    asm volatile("fence.acq_rel.gpu;" ::: "memory");
 }
 
 #endif

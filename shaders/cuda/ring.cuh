@@ -49,26 +49,24 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
 
     __device__ bool loads() const
     {
-        return warp == 0 && (lane == 0 || !r.uses_maps);
+        return warp == 0;
     }
 
     __device__ void load(const ring_schedule &at, int number) const
     {
         const int index = number % r.stages;
         const ring_task task = at.task();
-        /* First for others: most likely they are done, and to see it takes time. */
-        if (lane == 0)
-            ring_wait(workspace, at, task);
-        if (r.uses_maps)
-            fence_for_copies();
-        else
-            __syncwarp();
+        /* First for others: most likely they are done, but to see it takes time. */
+        ring_wait(workspace, at, task, lane);
         if (number >= r.stages)
             barrier_wait(memory.done(index), (number / r.stages - 1) % 2);
-        if (r.uses_maps)
-            box_loader(index).load_task(at, task, index);
-        else
+        if (!r.uses_maps)
             row_loader().load_task(at, task, index);
+        else if (lane == 0) {
+            fence_for_copies();
+            box_loader(index).load_task(at, task, index);
+        }
+        __syncwarp();
     }
 
     __device__ void load_all(ring_schedule at, bool first_is_loaded) const
@@ -88,7 +86,9 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
             barrier_wait(memory.done(index), (number / r.stages - 1) % 2);
         if (lane == 0)
             memory.stage<PANELS>(index).task->stage = -1;
-        barrier_arrive(memory.full(index));
+        __syncwarp();
+        if (lane == 0 || !r.uses_maps)
+            barrier_arrive(memory.full(index));
         if (lane == 0 && !r.uses_maps)
             barrier_arrive(memory.full(index));
     }

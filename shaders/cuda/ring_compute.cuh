@@ -304,6 +304,7 @@ template <class E, int PANELS, int GROUPS, bool NARROW> struct ring_compute {
             take_narrow_rows<FORM, 16>(task, s, a);
         else
             take_narrow_rows<FORM, 8>(task, s, a);
+        fence_for_wgmma(); /* before the copy engine overwrites what was written here */
     }
 
     /* The parts of a task that are this warpgroup's turn; `turn` counts the parts of all. */
@@ -358,7 +359,6 @@ template <class E, int PANELS, int GROUPS, bool NARROW> struct ring_compute {
                 take_parts<LEFT_OUT>(task, s, turn);
             else
                 take_left(task, s, index, turn, parities);
-            fence_for_wgmma(); /* before the copy engine overwrites what was written here */
             __syncwarp();
             if (lane == 0)
                 barrier_arrive(memory.done(index));

@@ -62,22 +62,18 @@ __device__ inline panel_rows ring_slot_rows(const ring_workspace &workspace, int
     return rows;
 }
 
-/* Waits until all that a task reads is written, and all that it overwrites is read. */
+/* Waits, as a warp, until all that a task reads is written, and all that it overwrites is read:
+   one lane for each, so that both answers are on their way at once. */
 __device__ inline void ring_wait(const ring_workspace &workspace, const ring_schedule &at,
-                                 const ring_task &task)
+                                 const ring_task &task, int lane)
 {
-    const bool reads = task.stage > 0;
-    const bool overwrites = task.turn > 0 && task.stage + 1 < 2 * at.p.steps;
-    const int before = max(task.stage - 1, 0), behind = min(task.stage + 1, 2 * at.p.steps - 1);
-    const uint32_t *written = workspace.counter(before, task.slot);
-    const uint32_t *read = workspace.counter(behind, task.slot);
-    if (reads || overwrites)
-        counters_wait(reads ? written : read,
-                      reads ? (uint32_t)(task.turn + 1) * at.tasks_of(before)
-                            : (uint32_t)task.turn * at.tasks_of(behind),
-                      overwrites ? read : written,
-                      overwrites ? (uint32_t)task.turn * at.tasks_of(behind)
-                                 : (uint32_t)(task.turn + 1) * at.tasks_of(before));
+    if (lane == 0 && task.stage > 0)
+        counter_wait(workspace.counter(task.stage - 1, task.slot),
+                     (uint32_t)(task.turn + 1) * at.tasks_of(task.stage - 1));
+    if (lane == 1 && task.turn > 0 && task.stage + 1 < 2 * at.p.steps)
+        counter_wait(workspace.counter(task.stage + 1, task.slot),
+                     (uint32_t)task.turn * at.tasks_of(task.stage + 1));
+    __syncwarp();
 }
 
 /* Row by row, by a warp. */
