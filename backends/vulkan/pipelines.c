@@ -13,6 +13,11 @@
 
 DECLARE(plain)
 DECLARE(plain_f32)
+DECLARE(tiled_right)
+DECLARE(tiled_right_value)
+DECLARE(tiled_left_stats)
+DECLARE(tiled_left_mean)
+DECLARE(tiled_left_out)
 
 typedef struct module {
     const char *name;
@@ -23,6 +28,11 @@ typedef struct module {
 static const module modules[MN_VULKAN_MODULES] = {
     [MN_VULKAN_PLAIN] = MODULE(plain),
     [MN_VULKAN_PLAIN_F32] = MODULE(plain_f32),
+    [MN_VULKAN_TILED_RIGHT] = MODULE(tiled_right),
+    [MN_VULKAN_TILED_RIGHT_VALUE] = MODULE(tiled_right_value),
+    [MN_VULKAN_TILED_LEFT_STATS] = MODULE(tiled_left_stats),
+    [MN_VULKAN_TILED_LEFT_MEAN] = MODULE(tiled_left_mean),
+    [MN_VULKAN_TILED_LEFT_OUT] = MODULE(tiled_left_out),
 };
 
 bool mn_vulkan_has_module(mn_vulkan_module number)
