@@ -18,6 +18,18 @@ DECLARE(tiled_right_value)
 DECLARE(tiled_left_stats)
 DECLARE(tiled_left_mean)
 DECLARE(tiled_left_out)
+#if defined(MN_HAVE_VULKAN_COOPMAT)
+DECLARE(coopmat_f16_right)
+DECLARE(coopmat_f16_right_value)
+DECLARE(coopmat_f16_left_stats)
+DECLARE(coopmat_f16_left_mean)
+DECLARE(coopmat_f16_left_out)
+DECLARE(coopmat_bf16_right)
+DECLARE(coopmat_bf16_right_value)
+DECLARE(coopmat_bf16_left_stats)
+DECLARE(coopmat_bf16_left_mean)
+DECLARE(coopmat_bf16_left_out)
+#endif
 
 typedef struct module {
     const char *name;
@@ -33,6 +45,18 @@ static const module modules[MN_VULKAN_MODULES] = {
     [MN_VULKAN_TILED_LEFT_STATS] = MODULE(tiled_left_stats),
     [MN_VULKAN_TILED_LEFT_MEAN] = MODULE(tiled_left_mean),
     [MN_VULKAN_TILED_LEFT_OUT] = MODULE(tiled_left_out),
+#if defined(MN_HAVE_VULKAN_COOPMAT)
+    [MN_VULKAN_COOPMAT_F16] = MODULE(coopmat_f16_right),
+    [MN_VULKAN_COOPMAT_F16 + 1] = MODULE(coopmat_f16_right_value),
+    [MN_VULKAN_COOPMAT_F16 + 2] = MODULE(coopmat_f16_left_stats),
+    [MN_VULKAN_COOPMAT_F16 + 3] = MODULE(coopmat_f16_left_mean),
+    [MN_VULKAN_COOPMAT_F16 + 4] = MODULE(coopmat_f16_left_out),
+    [MN_VULKAN_COOPMAT_BF16] = MODULE(coopmat_bf16_right),
+    [MN_VULKAN_COOPMAT_BF16 + 1] = MODULE(coopmat_bf16_right_value),
+    [MN_VULKAN_COOPMAT_BF16 + 2] = MODULE(coopmat_bf16_left_stats),
+    [MN_VULKAN_COOPMAT_BF16 + 3] = MODULE(coopmat_bf16_left_mean),
+    [MN_VULKAN_COOPMAT_BF16 + 4] = MODULE(coopmat_bf16_left_out),
+#endif
 };
 
 bool mn_vulkan_has_module(mn_vulkan_module number)

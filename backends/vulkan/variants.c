@@ -7,6 +7,7 @@
 
 /* Most specific first; plain runs everything everywhere. */
 static const mn_vulkan_variant *const table[] = {
+    &mn_vulkan_coopmat,
     &mn_vulkan_tiled,
     &mn_vulkan_plain,
 };
