@@ -32,7 +32,6 @@ static const mn_dynlib_symbol device_symbols[] = {
     {"vkDestroyDevice", IN_DEVICE(destroy_device), false},
     {"vkGetDeviceQueue", IN_DEVICE(get_queue), false},
     {"vkQueueSubmit", IN_DEVICE(queue_submit), false},
-    {"vkDeviceWaitIdle", IN_DEVICE(wait_idle), false},
     {"vkCreateSemaphore", IN_DEVICE(create_semaphore), false},
     {"vkDestroySemaphore", IN_DEVICE(destroy_semaphore), false},
     {"vkWaitSemaphores", IN_DEVICE(wait_semaphores), false},

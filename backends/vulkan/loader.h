@@ -26,7 +26,6 @@ typedef struct mn_vulkan_functions {
     PFN_vkDestroyDevice destroy_device;
     PFN_vkGetDeviceQueue get_queue;
     PFN_vkQueueSubmit queue_submit;
-    PFN_vkDeviceWaitIdle wait_idle;
     PFN_vkCreateSemaphore create_semaphore;
     PFN_vkDestroySemaphore destroy_semaphore;
     PFN_vkWaitSemaphores wait_semaphores;
