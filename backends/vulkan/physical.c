@@ -208,7 +208,7 @@ static void describe(mn_vulkan_device *device, uint32_t index,
              limits->features & MONARCH_VULKAN_SUBGROUP_SIZE ? " subgroup_size" : "",
              limits->features & MONARCH_VULKAN_COOPERATIVE_MATRIX ? " cooperative_matrix" : "",
              limits->features & MONARCH_VULKAN_BFLOAT16_MATRIX ? " bfloat16" : "");
-    mn_vulkan_list_variants(info);
+    mn_vulkan_list_variants(limits, info);
     info->subgroup_size = limits->subgroup_size;
     info->memory = memory->memoryHeaps[memory->memoryTypes[type].heapIndex].size;
     info->local_memory = limits->shared_memory;

@@ -14,12 +14,16 @@ static const mn_vulkan_variant *const table[] = {
 
 enum { VARIANTS = sizeof table / sizeof *table };
 
-void mn_vulkan_list_variants(monarch_device_info *info)
+void mn_vulkan_list_variants(const mn_vulkan_limits *limits, monarch_device_info *info)
 {
     size_t length = 0;
-    for (int i = 0; i < VARIANTS && length < sizeof info->variants; i++)
+    for (int i = 0; i < VARIANTS && length < sizeof info->variants; i++) {
+        if (table[i] == &mn_vulkan_coopmat &&
+            (limits->matrix_count == 0 || !mn_vulkan_has_module(MN_VULKAN_COOPMAT_F16)))
+            continue;
         length += (size_t)snprintf(info->variants + length, sizeof info->variants - length, "%s%s",
-                                   i > 0 ? " " : "", table[i]->base.name);
+                                   length > 0 ? " " : "", table[i]->base.name);
+    }
 }
 
 /* Shaders count these in 32 bits. */

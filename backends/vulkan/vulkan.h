@@ -217,8 +217,8 @@ monarch_status mn_vulkan_buffer_read(monarch_queue *queue, const monarch_buffer 
 monarch_status mn_vulkan_select(const monarch_device *device, const mn_program *program,
                                 const mn_select_options *options, mn_run *runs, uint32_t *run_count,
                                 monarch_error *error);
-/* Writes the names of the variants to `info`. */
-void mn_vulkan_list_variants(monarch_device_info *info);
+/* Writes the names of the variants to `info`, without coopmat where build or device lack it. */
+void mn_vulkan_list_variants(const mn_vulkan_limits *limits, monarch_device_info *info);
 
 /* plan.c */
 monarch_status mn_vulkan_plan_build(monarch_plan *plan, monarch_error *error);

@@ -98,6 +98,7 @@ static VkResult create_pipelines(VkDevice device, VkPipelineCache cache, uint32_
         return fake_state.fail_with;
     if (count != 1 || !cache || !infos[0].layout || !infos[0].stage.module)
         fake_misuse("vkCreateComputePipelines", "something is missing");
+    fake_state.latest_cache = cache;
     *pipelines = fake_make(sizeof(object));
     fake_state.live.pipelines++;
     return VK_SUCCESS;

@@ -51,6 +51,7 @@ typedef struct fake_vulkan {
     fake_dispatch latest[FAKE_DISPATCHES];
     uint64_t allocations; /* vkAllocateMemory calls */
     uint64_t initial_cache_bytes; /* of the latest pipeline cache */
+    VkPipelineCache latest_cache; /* that a pipeline was made with */
     uint64_t waited, signalled;   /* values of semaphores that are not the queue's own */
     fake_live live;
     int misuses;
