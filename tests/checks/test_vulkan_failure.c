@@ -349,11 +349,27 @@ static void test_sweep_tiled(void **state)
     sweep("tiled");
 }
 
+static void test_sweep_coopmat(void **state)
+{
+    (void)state;
+    vulkan_scene s;
+    fake_vulkan_reset();
+    vulkan_scene_open(&s);
+    bool there = fixture_has_variant(s.device, "coopmat");
+    vulkan_scene_close(&s);
+    if (!there) {
+        print_message("skipped: this build has no variant coopmat\n");
+        skip();
+    }
+    sweep("coopmat");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sweep_plain),
         cmocka_unit_test(test_sweep_tiled),
+        cmocka_unit_test(test_sweep_coopmat),
     };
     return cmocka_run_group_tests_name("vulkan_failure", tests, NULL, NULL);
 }
