@@ -17,7 +17,7 @@ enum { WORD = 16, FORMS = 5 };
 /* How much a work-group holds, larger ones first. */
 static const struct {
     uint32_t subgroups, fragments, columns;
-} tiles[] = {{4, 2, 32}, {4, 1, 32}, {2, 1, 32}, {1, 1, 32}, {2, 1, 16}, {1, 1, 16}};
+} tiles[] = {{4, 1, 32}, {2, 1, 32}, {1, 1, 32}, {2, 1, 16}, {1, 1, 16}};
 
 typedef struct cutting {
     mn_vulkan_tiling tiling;

@@ -6,7 +6,7 @@
 
 /*
  * Variant tiled: shaders/vulkan/attend.glsl with the products of tile_fma.glsl. An invocation holds
- * 4 rows, and eight of them share those; so a work-group of 2 x ROWS invocations holds ROWS rows.
+ * 8 / LANES rows, and eight of them share those; so LANES x ROWS invocations hold ROWS rows.
  */
 
 enum { LANES = 2, ELEMENT = 16 }; /* bytes of a vec4 */

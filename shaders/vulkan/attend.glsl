@@ -59,7 +59,12 @@ int thread, own_row, own_part;
 // finish().
 float largest, sum, entropy, row_bias;
 
-shared float column_bias[2 * COLUMNS]; // two terms to take off the scores of a column
+// Where the terms of columns lie, in elements.
+int64_t bias_begin, bias_step;
+float push_scale;
+int depth; // features of queries and keys
+
+shared vec4 column_bias[2 * COLUMNS / 4]; // two terms to take off the scores of a column
 shared float factors[ROWS];            // by what a row's earlier sums shrink
 shared uint any_column;                // whether any column is there
 
@@ -173,27 +178,42 @@ int64_t scalar_offset(int number, int x)
 #include "shaders/vulkan/tile_fma.glsl"
 #endif
 
-// Loads a tile of columns, and what is to be taken off their scores.
-void load_tile(rows_view keys, rows_view vals, int first)
+// What is to be taken off the scores of the next tile's columns, on its way to shared memory.
+const int BIASES = (COLUMNS + THREADS - 1) / THREADS;
+float next_bias[BIASES], next_second[BIASES];
+
+// Begins to load a tile of columns: while the one ahead of it is worked on.
+void fetch_tile(rows_view keys, rows_view vals, int first)
 {
-    load_columns(keys, vals, first);
-    for (int i = thread; i < COLUMNS; i += THREADS) {
-        float one = INFINITY, two = 0.0;
-        if (is_there(keys.there, first + i)) {
-            one = 0.0;
+    fetch_columns(keys, vals, first);
+    [[unroll]] for (int i = 0; i < BIASES; i++) {
+        int x = first + thread + i * THREADS;
+        next_bias[i] = INFINITY;
+        next_second[i] = 0.0;
+        if (thread + i * THREADS < COLUMNS && is_there(keys.there, x)) {
+            next_bias[i] = 0.0;
             if (FORM == LEFT_STATS || FORM == LEFT_OUT)
-                one = load_f32(OPERAND_BIAS, scalar_offset(OPERAND_BIAS, first + i)) * LOG2_E;
+                next_bias[i] = load_f32(OPERAND_BIAS, bias_begin + x * bias_step) * LOG2_E;
             if (FORM == LEFT_MEAN) {
-                int64_t pair = scalar_offset(OPERAND_STATS, first + i);
-                one = load_f32(OPERAND_STATS, pair);
-                two = load_f32(OPERAND_STATS, pair + 1);
+                next_bias[i] = load_f32(OPERAND_STATS, bias_begin + x * bias_step);
+                next_second[i] = load_f32(OPERAND_STATS, bias_begin + x * bias_step + 1);
             }
         }
-        column_bias[i] = one;
-        if (FORM == LEFT_MEAN)
-            column_bias[COLUMNS + i] = two;
-        if (!is_infinite(one))
-            any_column = 1u;
+    }
+}
+
+void put_tile()
+{
+    put_columns();
+    [[unroll]] for (int i = 0; i < BIASES; i++) {
+        int column = thread + i * THREADS;
+        if (column < COLUMNS) {
+            column_bias[column / 4][column % 4] = next_bias[i];
+            if (FORM == LEFT_MEAN)
+                column_bias[(COLUMNS + column) / 4][column % 4] = next_second[i];
+            if (!is_infinite(next_bias[i]))
+                any_column = 1u;
+        }
     }
 }
 
@@ -232,13 +252,14 @@ void softmax_tile()
     float top = -INFINITY;
     [[unroll]] for (int i = 0; i < PART; i += 4) {
         vec4 raw = read_scores(own_row, own_part * PART + i);
+        vec4 one = column_bias[(own_part * PART + i) / 4], two = vec4(0.0);
+        if (FORM == LEFT_MEAN)
+            two = column_bias[(COLUMNS + own_part * PART + i) / 4];
         [[unroll]] for (int j = 0; j < 4; j++) {
-            int column = own_part * PART + i + j;
-            float one = column_bias[column];
             if (FORM == LEFT_MEAN)
-                s[i + j] = fma(raw[j], push_scale, -row_bias) - one - column_bias[COLUMNS + column];
+                s[i + j] = fma(raw[j], push_scale, -row_bias) - one[j] - two[j];
             else
-                s[i + j] = fma(raw[j], push_scale, -one);
+                s[i + j] = fma(raw[j], push_scale, -one[j]);
             top = max(top, s[i + j]);
         }
     }
@@ -328,6 +349,7 @@ void main()
     own_row = thread / LANES;
     own_part = thread % LANES;
     push_scale = push.p.scale;
+    depth = push.p.depth;
     if (thread == 0)
         any_column = 0u;
     largest = -INFINITY;
@@ -341,15 +363,25 @@ void main()
     rows_view vals = keys;
     if (HAS_RESULT)
         vals = view_of(OPERAND_VALUES, keys.there, with_result ? chunk_begin : 0);
+    if (FORM == LEFT_STATS || FORM == LEFT_OUT) {
+        bias_begin = scalar_offset(OPERAND_BIAS, 0);
+        bias_step = push.p.operand[OPERAND_BIAS].index;
+    } else if (FORM == LEFT_MEAN) {
+        bias_begin = scalar_offset(OPERAND_STATS, 0);
+        bias_step = push.p.operand[OPERAND_STATS].index;
+    }
+    fetch_tile(keys, vals, 0);
     for (int first = 0; first < column_count; first += COLUMNS) {
         barrier();
-        load_tile(keys, vals, first);
+        put_tile();
         barrier();
+        if (first + COLUMNS < column_count)
+            fetch_tile(keys, vals, first + COLUMNS);
         tile_scores();
         rows_barrier();
         softmax_tile();
         rows_barrier();
-        tile_accumulate(first > 0);
+        tile_accumulate(first > 0, min(column_count - first, COLUMNS));
     }
     finish();
 }

@@ -7,7 +7,7 @@
 // Eight neighbours share their rows. Rows in shared memory are 4 longer than their features, so
 // that 8 of them read at once meet all banks.
 
-const int ROW_TILE = 4, ACROSS = 8;
+const int ROW_TILE = 8 / LANES, ACROSS = 8;
 const int ROWS_APART = ROWS / ROW_TILE;
 const int COLUMN_TILE = COLUMNS / ACROSS;     // columns of an invocation
 const int OUT_TILE = OUT / (4 * ACROSS);      // groups of four features of an invocation
@@ -21,7 +21,13 @@ shared vec4 values_of_tile[HAS_RESULT ? COLUMNS * OUT_PITCH : 1];
 shared vec4 scores[ROWS * SCORE_PITCH];
 
 vec4 mean[ROW_TILE * MEANS], result[ROW_TILE * RESULTS];
-float push_scale;
+
+// Eight features at a time on their way to shared memory.
+const int EIGHTS = WIDTH / 8, OUT_EIGHTS = OUT / 8;
+const int KEY_LOADS = (COLUMNS * EIGHTS + THREADS - 1) / THREADS;
+const int VALUE_LOADS = HAS_RESULT ? (COLUMNS * OUT_EIGHTS + THREADS - 1) / THREADS : 1;
+const int WORDS = DTYPE == DTYPE_F32 ? 2 : 1;
+uvec4 next_keys[KEY_LOADS * WORDS], next_values[VALUE_LOADS * WORDS];
 
 void rows_barrier()
 {
@@ -46,49 +52,47 @@ vec2 unpack(uint pair)
                               : vec2(bf16_of_bits(pair & 0xffffu), bf16_of_bits(pair >> 16));
 }
 
-// One element of a row that lies anyhow.
-float element_at(uint64_t row, int feature)
+// Eight features of row x as they lie in memory, f32 in two words; 0 behind a row's end and where no
+// row is. Masked rows must be: weight 0 times NaN is NaN.
+void load_eight(rows_view view, int x, int feature, out uvec4 low, out uvec4 high)
 {
-    if (DTYPE == DTYPE_F32)
-        return uintBitsToFloat(words_at(row + uint64_t(feature) * 4).word);
-    uint bits = uint(halves_at(row + uint64_t(feature) * 2).half_word);
-    return DTYPE == DTYPE_F16 ? f16_of_bits(bits) : bf16_of_bits(bits);
-}
-
-// Eight features of row x; 0 behind a row's end and where no row is. Masked rows must be: weight 0
-// times NaN is NaN.
-void load_eight(rows_view view, int x, int feature, out vec4 low, out vec4 high)
-{
-    low = high = vec4(0.0);
+    low = high = uvec4(0u);
     if (!is_there(view.there, x) || feature >= view.width)
         return;
     uint64_t row = view.base + uint64_t(x * view.step);
     if (view.vectors && feature + 8 <= view.width) {
-        if (DTYPE == DTYPE_F32) {
-            low = uintBitsToFloat(vectors_at(row + uint64_t(feature) * 4).words);
-            high = uintBitsToFloat(vectors_at(row + uint64_t(feature) * 4 + 16).words);
-        } else {
-            uvec4 words = vectors_at(row + uint64_t(feature) * 2).words;
-            low = vec4(unpack(words.x), unpack(words.y));
-            high = vec4(unpack(words.z), unpack(words.w));
-        }
+        low = vectors_at(row + uint64_t(feature) * (DTYPE == DTYPE_F32 ? 4 : 2)).words;
+        if (DTYPE == DTYPE_F32)
+            high = vectors_at(row + uint64_t(feature) * 4 + 16).words;
         return;
     }
-    for (int i = 0; i < 4; i++) {
-        if (feature + i < view.width)
-            low[i] = element_at(row, feature + i);
-        if (feature + 4 + i < view.width)
-            high[i] = element_at(row, feature + 4 + i);
+    for (int i = 0; i < 8 && feature + i < view.width; i++) {
+        if (DTYPE != DTYPE_F32)
+            low[i / 2] |= uint(halves_at(row + uint64_t(feature + i) * 2).half_word) << i % 2 * 16;
+        else if (i < 4)
+            low[i] = words_at(row + uint64_t(feature + i) * 4).word;
+        else
+            high[i - 4] = words_at(row + uint64_t(feature + i) * 4).word;
     }
+}
+
+vec4 first_four(uvec4 low)
+{
+    return DTYPE == DTYPE_F32 ? uintBitsToFloat(low) : vec4(unpack(low.x), unpack(low.y));
+}
+
+vec4 second_four(uvec4 low, uvec4 high)
+{
+    return DTYPE == DTYPE_F32 ? uintBitsToFloat(high) : vec4(unpack(low.z), unpack(low.w));
 }
 
 void load_queries(rows_view view)
 {
-    const int eights = WIDTH / 8;
-    for (int i = thread; i < ROWS * eights; i += THREADS) {
-        int row = i / eights, eight = i % eights;
-        load_eight(view, row0 + row, eight * 8, queries[row * PITCH + 2 * eight],
-                   queries[row * PITCH + 2 * eight + 1]);
+    uvec4 low, high;
+    for (int i = thread; i < ROWS * EIGHTS; i += THREADS) {
+        load_eight(view, row0 + i / EIGHTS, i % EIGHTS * 8, low, high);
+        queries[i / EIGHTS * PITCH + 2 * (i % EIGHTS)] = first_four(low);
+        queries[i / EIGHTS * PITCH + 2 * (i % EIGHTS) + 1] = second_four(low, high);
     }
     [[unroll]] for (int i = 0; i < ROW_TILE * MEANS; i++)
         mean[i] = vec4(0.0);
@@ -96,19 +100,48 @@ void load_queries(rows_view view)
         result[i] = vec4(0.0);
 }
 
-void load_columns(rows_view keys, rows_view vals, int first)
+void fetch_columns(rows_view keys, rows_view vals, int first)
 {
-    const int eights = WIDTH / 8, out_eights = OUT / 8;
-    for (int i = thread; i < COLUMNS * eights; i += THREADS) {
-        int row = i / eights, eight = i % eights;
-        load_eight(keys, first + row, eight * 8, keys_of_tile[row * PITCH + 2 * eight],
-                   keys_of_tile[row * PITCH + 2 * eight + 1]);
+    uvec4 high;
+    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
+        int i = thread + n * THREADS;
+        if (i < COLUMNS * EIGHTS) {
+            load_eight(keys, first + i / EIGHTS, i % EIGHTS * 8, next_keys[n * WORDS], high);
+            if (WORDS == 2)
+                next_keys[n * WORDS + WORDS - 1] = high;
+        }
     }
     if (HAS_RESULT && with_result)
-        for (int i = thread; i < COLUMNS * out_eights; i += THREADS) {
-            int row = i / out_eights, eight = i % out_eights;
-            load_eight(vals, first + row, eight * 8, values_of_tile[row * OUT_PITCH + 2 * eight],
-                       values_of_tile[row * OUT_PITCH + 2 * eight + 1]);
+        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
+            int i = thread + n * THREADS;
+            if (i < COLUMNS * OUT_EIGHTS) {
+                load_eight(vals, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8,
+                           next_values[n * WORDS], high);
+                if (WORDS == 2)
+                    next_values[n * WORDS + WORDS - 1] = high;
+            }
+        }
+}
+
+void put_columns()
+{
+    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
+        int i = thread + n * THREADS;
+        if (i < COLUMNS * EIGHTS) {
+            uvec4 low = next_keys[n * WORDS], high = next_keys[n * WORDS + WORDS - 1];
+            keys_of_tile[i / EIGHTS * PITCH + 2 * (i % EIGHTS)] = first_four(low);
+            keys_of_tile[i / EIGHTS * PITCH + 2 * (i % EIGHTS) + 1] = second_four(low, high);
+        }
+    }
+    if (HAS_RESULT && with_result)
+        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
+            int i = thread + n * THREADS;
+            if (i < COLUMNS * OUT_EIGHTS) {
+                uvec4 low = next_values[n * WORDS], high = next_values[n * WORDS + WORDS - 1];
+                int at_row = i / OUT_EIGHTS * OUT_PITCH + 2 * (i % OUT_EIGHTS);
+                values_of_tile[at_row] = first_four(low);
+                values_of_tile[at_row + 1] = second_four(low, high);
+            }
         }
 }
 
@@ -124,7 +157,8 @@ void tile_scores()
     float s[ROW_TILE * COLUMN_TILE];
     [[unroll]] for (int i = 0; i < ROW_TILE * COLUMN_TILE; i++)
         s[i] = 0.0;
-    for (int f = 0; f < WIDTH / 4; f++) {
+    const int fours = (depth + 3) / 4; // known at run time only, so that the loop stays one
+    for (int f = 0; f < fours; f++) {
         vec4 q[ROW_TILE];
         [[unroll]] for (int r = 0; r < ROW_TILE; r++)
             q[r] = queries[(first_row + r * ROWS_APART) * PITCH + f];
@@ -142,7 +176,8 @@ void tile_scores()
         }
 }
 
-void tile_accumulate(bool shrink)
+// The columns behind `count` have weight 0.
+void tile_accumulate(bool shrink, int count)
 {
     int first_row = thread / ACROSS, across = thread % ACROSS;
     if (FORM == LEFT_STATS)
@@ -158,7 +193,7 @@ void tile_accumulate(bool shrink)
                     result[r * RESULTS + n] *= factor;
         }
     int key_part = chunk_begin / 4 + across;
-    for (int c = 0; c < COLUMNS; c += 4) {
+    for (int c = 0; c < count; c += 4) {
         vec4 p[ROW_TILE];
         [[unroll]] for (int r = 0; r < ROW_TILE; r++)
             p[r] = scores[(first_row + r * ROWS_APART) * SCORE_PITCH + c / 4];

@@ -41,7 +41,13 @@ shared uvec4 values_of_tile[HAS_RESULT ? COLUMNS * OUT_PITCH : 1];
 MATRIX_A queries[FRAGMENTS * (WIDTH / K)];
 MATRIX_SUM mean[FRAGMENTS * MEANS];
 MATRIX_SUM result[FRAGMENTS * RESULTS];
-float push_scale;
+
+// Eight features at a time on their way to shared memory.
+const int EIGHTS = WIDTH / 8, OUT_EIGHTS = OUT / 8;
+const int KEY_LOADS = (COLUMNS * EIGHTS + THREADS - 1) / THREADS;
+const int VALUE_LOADS = HAS_RESULT ? (COLUMNS * OUT_EIGHTS + THREADS - 1) / THREADS : 1;
+uvec4 next_keys[KEY_LOADS];
+uvec4 next_values[VALUE_LOADS];
 
 // A subgroup's rows are its own.
 void rows_barrier()
@@ -71,7 +77,7 @@ uint bits_of(float x)
     return bits_of_bf16(x);
 }
 
-float limit_overflow(float x)
+vec4 limit_overflow(vec4 x)
 {
     return x;
 }
@@ -88,9 +94,9 @@ uint bits_of(float x)
 
 // Sums of f16 values weighted by rounded weights may come out a little above the largest f16: that
 // is the result then, not infinity. Values that are infinite stay so.
-float limit_overflow(float x)
+vec4 limit_overflow(vec4 x)
 {
-    return abs(x) < 65504.0 * 1.001 ? clamp(x, -65504.0, 65504.0) : x;
+    return mix(x, clamp(x, -65504.0, 65504.0), lessThan(abs(x), vec4(65504.0 * 1.001)));
 }
 #endif
 
@@ -121,10 +127,9 @@ uvec4 load_eight(rows_view view, int x, int feature)
 
 void load_queries(rows_view view)
 {
-    const int eights = WIDTH / 8;
-    for (int i = thread; i < ROWS * eights; i += THREADS)
-        rows_of_group[i / eights * PITCH + i % eights] =
-            load_eight(view, row0 + i / eights, i % eights * 8);
+    for (int i = thread; i < ROWS * EIGHTS; i += THREADS)
+        rows_of_group[i / EIGHTS * PITCH + i % EIGHTS] =
+            load_eight(view, row0 + i / EIGHTS, i % EIGHTS * 8);
     barrier();
     [[unroll]] for (int r = 0; r < FRAGMENTS; r++)
         [[unroll]] for (int k = 0; k < WIDTH / K; k++)
@@ -136,16 +141,34 @@ void load_queries(rows_view view)
         result[i] = MATRIX_SUM(0.0);
 }
 
-void load_columns(rows_view keys, rows_view vals, int first)
+void fetch_columns(rows_view keys, rows_view vals, int first)
 {
-    const int eights = WIDTH / 8, out_eights = OUT / 8;
-    for (int i = thread; i < COLUMNS * eights; i += THREADS)
-        keys_of_tile[i / eights * PITCH + i % eights] =
-            load_eight(keys, first + i / eights, i % eights * 8);
+    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
+        int i = thread + n * THREADS;
+        if (i < COLUMNS * EIGHTS)
+            next_keys[n] = load_eight(keys, first + i / EIGHTS, i % EIGHTS * 8);
+    }
     if (HAS_RESULT && with_result)
-        for (int i = thread; i < COLUMNS * out_eights; i += THREADS)
-            values_of_tile[i / out_eights * OUT_PITCH + i % out_eights] =
-                load_eight(vals, first + i / out_eights, i % out_eights * 8);
+        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
+            int i = thread + n * THREADS;
+            if (i < COLUMNS * OUT_EIGHTS)
+                next_values[n] = load_eight(vals, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8);
+        }
+}
+
+void put_columns()
+{
+    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
+        int i = thread + n * THREADS;
+        if (i < COLUMNS * EIGHTS)
+            keys_of_tile[i / EIGHTS * PITCH + i % EIGHTS] = next_keys[n];
+    }
+    if (HAS_RESULT && with_result)
+        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
+            int i = thread + n * THREADS;
+            if (i < COLUMNS * OUT_EIGHTS)
+                values_of_tile[i / OUT_EIGHTS * OUT_PITCH + i % OUT_EIGHTS] = next_values[n];
+        }
 }
 
 void tile_scores()
@@ -174,15 +197,13 @@ void scale_rows(int r)
     coopMatLoad(factor, factors, subgroup_row() + r * M, 0, COLUMN_MAJOR);
     if (HAS_MEAN)
         [[unroll]] for (int n = 0; n < MEANS; n++)
-            [[unroll]] for (int i = 0; i < factor.length(); i++)
-                mean[r * MEANS + n][i] *= factor[i];
+            mean[r * MEANS + n] = mean[r * MEANS + n] * factor; // element by element
     if (HAS_RESULT)
         [[unroll]] for (int n = 0; n < RESULTS; n++)
-            [[unroll]] for (int i = 0; i < factor.length(); i++)
-                result[r * RESULTS + n][i] *= factor[i];
+            result[r * RESULTS + n] = result[r * RESULTS + n] * factor;
 }
 
-void tile_accumulate(bool shrink)
+void tile_accumulate(bool shrink, int count)
 {
     if (FORM == LEFT_STATS)
         return;
@@ -215,17 +236,17 @@ void store_eight(rows_view view, int x, int feature, vec4 low, vec4 high, float 
 {
     if (!is_there(view.there, x) || feature >= view.width)
         return;
-    float v[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
-    [[unroll]] for (int i = 0; i < 8; i++) // 0 * NaN is NaN
-        v[i] = factor == 0.0 ? 0.0 : limit_overflow(v[i] * factor);
+    low = factor == 0.0 ? vec4(0.0) : limit_overflow(low * factor); // 0 * NaN is NaN
+    high = factor == 0.0 ? vec4(0.0) : limit_overflow(high * factor);
     uint64_t row = view.base + uint64_t(x * view.step);
     if (view.vectors && feature + 8 <= view.width) {
         vectors_at(row + uint64_t(feature) * 2).words =
-            uvec4(pack(v[0], v[1]), pack(v[2], v[3]), pack(v[4], v[5]), pack(v[6], v[7]));
+            uvec4(pack(low.x, low.y), pack(low.z, low.w), pack(high.x, high.y), pack(high.z, high.w));
         return;
     }
     for (int i = 0; i < 8 && feature + i < view.width; i++)
-        halves_at(row + uint64_t(feature + i) * 2).half_word = uint16_t(bits_of(v[i]));
+        halves_at(row + uint64_t(feature + i) * 2).half_word =
+            uint16_t(bits_of(i < 4 ? low[i % 4] : high[i % 4]));
 }
 
 // COLUMNS features at a time leave by way of shared memory, so that rows are stored whole.
