@@ -16,7 +16,8 @@ OP_TYPE_COOPERATIVE_MATRIX = 4456
 CAPABILITY_FLOAT16, CAPABILITY_BFLOAT16, CAPABILITY_BFLOAT16_MATRIX = 9, 5116, 5118
 ENCODING_BFLOAT16 = 0
 # Instructions before the first type in which a number may equal an identifier by chance.
-LAST_BEFORE_TYPES = (3, 4, 5, 6, 7, 8, 10, 11, 14, 15, 16, 17, 71, 72, 73, 330, 331, 332, 5632, 5633)
+LAST_BEFORE_TYPES = (3, 4, 5, 6, 7, 8, 10, 11, 14, 15, 16, 17, 71, 72, 73, 330, 331, 332, 5632,
+                     5633)
 
 
 def instructions(words):
@@ -52,12 +53,12 @@ def rewrite(words):
             put(op, [CAPABILITY_BFLOAT16])
             put(op, [CAPABILITY_BFLOAT16_MATRIX])
             continue
-        if op != OP_CAPABILITY and not extended: # extensions follow capabilities
+        if op != OP_CAPABILITY and not extended:  # extensions follow capabilities
             put(OP_EXTENSION, extension("SPV_KHR_bfloat16"))
             extended = True
         if op == OP_TYPE_FLOAT and body[0] == half:
             body = [half, 16, ENCODING_BFLOAT16]
-        elif op not in LAST_BEFORE_TYPES and op != OP_TYPE_COOPERATIVE_MATRIX and body[:1] == [half]:
+        elif op not in (*LAST_BEFORE_TYPES, OP_TYPE_COOPERATIVE_MATRIX) and body[:1] == [half]:
             # The type of a result, which every instruction names first.
             raise SystemExit(f"bfloat16.py: instruction {op} has a result of the 16-bit float type")
         put(op, body)

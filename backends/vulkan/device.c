@@ -34,9 +34,8 @@ monarch_status mn_vulkan_device_open(monarch_instance *instance, void *state, ui
         return MONARCH_ERROR_OUT_OF_MEMORY;
     device->instance_vk = driver->vk;
     device->physical = driver->devices[index];
-    monarch_status status =
-        mn_vulkan_read_features(&driver->vk, device->physical, &instance->allocator,
-                                &device->limits.features, error);
+    monarch_status status = mn_vulkan_read_features(
+        &driver->vk, device->physical, &instance->allocator, &device->limits.features, error);
     if (status == MONARCH_OK)
         status = mn_vulkan_read_device(device, index, error);
     if (status != MONARCH_OK) {
@@ -83,8 +82,7 @@ static monarch_status adopt(mn_vulkan_device *device, const monarch_vulkan_devic
     device->handle = params->device;
     MN_TRY(mn_vulkan_find_functions(device->instance_vk.get_device_function, device->handle,
                                     &device->vk, error));
-    device->vk.get_queue(device->handle, device->queue_family, params->queue_index,
-                         &device->queue);
+    device->vk.get_queue(device->handle, device->queue_family, params->queue_index, &device->queue);
     return mn_vulkan_start(device, error);
 }
 

@@ -200,7 +200,6 @@ VkQueue monarch_vulkan_queue_handle(const monarch_queue *queue)
 
 VkBuffer monarch_vulkan_buffer_handle(const monarch_buffer *buffer)
 {
-    return buffer && is_vulkan(buffer->device)
-               ? ((const mn_vulkan_buffer *)buffer)->memory.buffer
-               : VK_NULL_HANDLE;
+    return buffer && is_vulkan(buffer->device) ? ((const mn_vulkan_buffer *)buffer)->memory.buffer
+                                               : VK_NULL_HANDLE;
 }

@@ -150,8 +150,7 @@ monarch_status mn_vulkan_find_instance_functions(PFN_vkGetInstanceProcAddr find,
                                                  monarch_error *error)
 {
     for (size_t i = 0; i < sizeof instance_symbols / sizeof *instance_symbols; i++)
-        MN_TRY(
-            set_function(&instance_symbols[i], find(from, instance_symbols[i].name), vk, error));
+        MN_TRY(set_function(&instance_symbols[i], find(from, instance_symbols[i].name), vk, error));
     return MONARCH_OK;
 }
 

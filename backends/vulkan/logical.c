@@ -66,9 +66,9 @@ static monarch_status make_device(mn_vulkan_device *device, monarch_error *error
         .ppEnabledExtensionNames = extensions,
     };
     VkDevice handle = NULL;
-    MN_TRY(mn_vulkan_check(
-        device->instance_vk.create_device(device->physical, &info, NULL, &handle),
-        "vkCreateDevice", error));
+    MN_TRY(
+        mn_vulkan_check(device->instance_vk.create_device(device->physical, &info, NULL, &handle),
+                        "vkCreateDevice", error));
     device->handle = handle;
     MN_TRY(mn_vulkan_find_functions(device->instance_vk.get_device_function, handle, &device->vk,
                                     error));

@@ -152,7 +152,8 @@ static monarch_status bind(mn_vulkan_device *device, mn_vulkan_heap heap, mn_vul
     VkMemoryRequirements needs;
     vk->get_buffer_requirements(device->handle, memory->buffer, &needs);
     if (!(needs.memoryTypeBits >> device->memory_types[heap] & 1u))
-        return mn_fail(error, MONARCH_ERROR_NATIVE, "a buffer cannot lie in memory of type %" PRIu32,
+        return mn_fail(error, MONARCH_ERROR_NATIVE,
+                       "a buffer cannot lie in memory of type %" PRIu32,
                        device->memory_types[heap]);
     if (needs.alignment < 256) /* what monarch_buffer promises */
         needs.alignment = 256;
@@ -168,8 +169,8 @@ static monarch_status bind(mn_vulkan_device *device, mn_vulkan_heap heap, mn_vul
     MN_TRY(mn_vulkan_check(vk->bind_buffer_memory(device->handle, memory->buffer,
                                                   memory->block->memory, memory->offset),
                            "vkBindBufferMemory", error));
-    const VkBufferDeviceAddressInfo info = {
-        .sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = memory->buffer};
+    const VkBufferDeviceAddressInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO,
+                                            .buffer = memory->buffer};
     memory->address = vk->get_buffer_address(device->handle, &info);
     return MONARCH_OK;
 }

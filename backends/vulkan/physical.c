@@ -13,9 +13,8 @@ typedef struct extensions {
 } extensions;
 
 static monarch_status read_extensions(const mn_vulkan_instance_functions *vk,
-                                      VkPhysicalDevice physical,
-                                      const monarch_allocator *allocator, extensions *has,
-                                      monarch_error *error)
+                                      VkPhysicalDevice physical, const monarch_allocator *allocator,
+                                      extensions *has, monarch_error *error)
 {
     static const char call[] = "vkEnumerateDeviceExtensionProperties";
     uint32_t count = 0;
@@ -135,8 +134,7 @@ static monarch_status read_matrices(mn_vulkan_device *device, const monarch_allo
     if (!(limits->features & MONARCH_VULKAN_COOPERATIVE_MATRIX))
         return MONARCH_OK;
     MN_TRY(mn_vulkan_look(
-        device->instance_vk.get_cooperative_matrices(device->physical, &count, NULL), call,
-        error));
+        device->instance_vk.get_cooperative_matrices(device->physical, &count, NULL), call, error));
     mn_vk_cooperative_matrix *list = mn_alloc_array(allocator, count, sizeof *list);
     if (!list)
         return mn_fail_memory(error, "the matrix shapes of a device");
@@ -154,9 +152,8 @@ static monarch_status read_matrices(mn_vulkan_device *device, const monarch_allo
             shape->ResultType != MN_VK_COMPONENT_FLOAT32 ||
             limits->matrix_count == MN_VULKAN_MATRICES)
             continue;
-        limits->matrices[limits->matrix_count++] =
-            (mn_vulkan_matrix){bf16 ? MONARCH_BF16 : MONARCH_F16, shape->MSize, shape->NSize,
-                               shape->KSize};
+        limits->matrices[limits->matrix_count++] = (mn_vulkan_matrix){
+            bf16 ? MONARCH_BF16 : MONARCH_F16, shape->MSize, shape->NSize, shape->KSize};
     }
     mn_free(allocator, list);
     return status;
@@ -172,8 +169,9 @@ static void read_limits(mn_vulkan_device *device, const VkPhysicalDeviceLimits *
     if (limits->invocations > from->maxComputeWorkGroupSize[0])
         limits->invocations = from->maxComputeWorkGroupSize[0];
     limits->subgroup_size = subgroup->subgroupSize;
-    const VkSubgroupFeatureFlags wanted =
-        VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_VOTE_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
+    const VkSubgroupFeatureFlags wanted = VK_SUBGROUP_FEATURE_BASIC_BIT |
+                                          VK_SUBGROUP_FEATURE_VOTE_BIT |
+                                          VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
     bool usable = (subgroup->supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
                   (sizes->requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
                   (subgroup->supportedOperations & wanted) == wanted;

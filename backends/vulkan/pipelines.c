@@ -9,7 +9,10 @@
 #define DECLARE(name)                                                                              \
     extern const unsigned char mn_vulkan_spirv_##name[];                                           \
     extern const unsigned long long mn_vulkan_spirv_##name##_size;
-#define MODULE(name) {#name, mn_vulkan_spirv_##name, &mn_vulkan_spirv_##name##_size}
+#define MODULE(name)                                                                               \
+    {                                                                                              \
+#name, mn_vulkan_spirv_##name, &mn_vulkan_spirv_##name##_size                              \
+    }
 
 DECLARE(plain)
 DECLARE(plain_f32)
@@ -76,8 +79,8 @@ static monarch_status create(const mn_vulkan_device *device, const mn_vulkan_sha
 {
     VkSpecializationMapEntry entries[MN_VULKAN_CONSTANTS];
     for (uint32_t i = 0; i < shader->constant_count; i++)
-        entries[i] = (VkSpecializationMapEntry){i, (uint32_t)(i * sizeof(uint32_t)),
-                                                sizeof(uint32_t)};
+        entries[i] =
+            (VkSpecializationMapEntry){i, (uint32_t)(i * sizeof(uint32_t)), sizeof(uint32_t)};
     const VkSpecializationInfo constants = {shader->constant_count, entries,
                                             shader->constant_count * sizeof(uint32_t),
                                             shader->constants};
@@ -92,8 +95,7 @@ static monarch_status create(const mn_vulkan_device *device, const mn_vulkan_sha
             {
                 .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                 .pNext = sized ? &size : NULL,
-                .flags =
-                    sized ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
+                .flags = sized ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                 .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                 .module = code,
                 .pName = "main",

@@ -63,8 +63,7 @@ monarch_status mn_vulkan_plan_build(monarch_plan *plan, monarch_error *error)
     /* Back and forth: what the launch ahead touched last is what the cache still holds. */
     for (uint32_t i = 0; i < s->first[plan->run_count]; i++) {
         s->launches[i].params.block.backwards = i % 2;
-        MN_TRY(
-            mn_vulkan_find_pipeline(device, &s->launches[i].shader, &s->pipelines[i], error));
+        MN_TRY(mn_vulkan_find_pipeline(device, &s->launches[i].shader, &s->pipelines[i], error));
     }
     return store_blocks(plan, error);
 }

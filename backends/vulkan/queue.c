@@ -19,9 +19,9 @@ static monarch_status make_commands(mn_vulkan_queue *queue, monarch_error *error
         .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
         .queueFamilyIndex = device->queue_family,
     };
-    MN_TRY(mn_vulkan_check(
-        device->vk.create_command_pool(device->handle, &pool, NULL, &queue->pool),
-        "vkCreateCommandPool", error));
+    MN_TRY(
+        mn_vulkan_check(device->vk.create_command_pool(device->handle, &pool, NULL, &queue->pool),
+                        "vkCreateCommandPool", error));
     const VkCommandBufferAllocateInfo buffers = {
         .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
         .commandPool = queue->pool,
@@ -157,8 +157,8 @@ monarch_status mn_vulkan_queue_begin(mn_vulkan_queue *queue, VkCommandBuffer *co
     if (number > MN_VULKAN_COMMANDS)
         MN_TRY(wait_for(queue, number - MN_VULKAN_COMMANDS, error));
     *commands = queue->commands[number % MN_VULKAN_COMMANDS];
-    MN_TRY(mn_vulkan_check(vk->begin_command_buffer(*commands, &info), "vkBeginCommandBuffer",
-                           error));
+    MN_TRY(
+        mn_vulkan_check(vk->begin_command_buffer(*commands, &info), "vkBeginCommandBuffer", error));
     mn_vulkan_barrier(vk, *commands);
     return MONARCH_OK;
 }

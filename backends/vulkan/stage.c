@@ -53,8 +53,8 @@ void mn_vulkan_set_features(const mn_step *step, mn_vulkan_tiling *t)
     t->dtype = (uint32_t)step->queries.dtype;
     t->chunks = 1;
     if (t->width > t->out)
-        t->chunks = (uint32_t)(divide_up(step->mean.width, t->out) +
-                               divide_up(step->result.width, t->out));
+        t->chunks =
+            (uint32_t)(divide_up(step->mean.width, t->out) + divide_up(step->result.width, t->out));
 }
 
 static void fill(mn_vulkan_launch *launch, uint32_t form, const mn_launch_params *params,
@@ -79,9 +79,8 @@ static void fill(mn_vulkan_launch *launch, uint32_t form, const mn_launch_params
     launch->work_groups = block->tasks * splits * chunks;
 }
 
-uint32_t mn_vulkan_stage_launches(const monarch_plan *plan, uint32_t run,
-                                  const mn_vulkan_tiling *t, const mn_vulkan_shader *base,
-                                  mn_vulkan_launch *launches)
+uint32_t mn_vulkan_stage_launches(const monarch_plan *plan, uint32_t run, const mn_vulkan_tiling *t,
+                                  const mn_vulkan_shader *base, mn_vulkan_launch *launches)
 {
     static const uint32_t forms[] = {
         [MONARCH_STAGE_RIGHT] = RIGHT,

@@ -23,7 +23,8 @@ void mn_vulkan_set_features(const mn_step *step, mn_vulkan_tiling *t);
 
 /*
  * Writes the launches of a run of one step: `base` is the first of five shaders, one for each form
- * in the order of attend.glsl, with the constants that follow those of the tiling. Returns how many.
+ * in the order of attend.glsl, with the constants that follow those of the tiling. Returns how
+ * many.
  */
 uint32_t mn_vulkan_stage_launches(const monarch_plan *plan, uint32_t run,
                                   const mn_vulkan_tiling *tiling, const mn_vulkan_shader *base,

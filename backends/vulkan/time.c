@@ -59,11 +59,11 @@ static monarch_status take_samples(const timer *t, uint32_t count, uint32_t exec
     }
     MN_TRY(mn_vulkan_queue_submit(t->queue, NULL, NULL, error));
     MN_TRY(mn_vulkan_queue_wait(&t->queue->base, error));
-    MN_TRY(mn_vulkan_check(
-        vk->get_query_results(t->device->handle, t->pool, 0, count + 1,
-                              (count + 1) * sizeof *stamps, stamps, sizeof *stamps,
-                              VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT),
-        "vkGetQueryPoolResults", error));
+    MN_TRY(
+        mn_vulkan_check(vk->get_query_results(t->device->handle, t->pool, 0, count + 1,
+                                              (count + 1) * sizeof *stamps, stamps, sizeof *stamps,
+                                              VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT),
+                        "vkGetQueryPoolResults", error));
     for (uint32_t i = 0; i < count; i++)
         seconds[i] = (double)((stamps[i + 1] - stamps[i]) & mask) * t->device->timestamp_seconds /
                      executions;
@@ -123,9 +123,8 @@ monarch_status mn_vulkan_plan_time(const monarch_plan *plan, monarch_queue *queu
     MN_TRY(mn_vulkan_queue_wait(queue, error));
     if (t.device->timestamp_bits == 0)
         return measure_on_host(&t, count, seconds, error);
-    MN_TRY(mn_vulkan_check(
-        t.device->vk.create_query_pool(t.device->handle, &info, NULL, &t.pool),
-        "vkCreateQueryPool", error));
+    MN_TRY(mn_vulkan_check(t.device->vk.create_query_pool(t.device->handle, &info, NULL, &t.pool),
+                           "vkCreateQueryPool", error));
     monarch_status status = measure(&t, count, seconds, error);
     if (status != MONARCH_OK) /* the samples may still be running */
         mn_vulkan_queue_wait(queue, NULL);

@@ -14,7 +14,7 @@ typedef enum mn_vulkan_module {
     MN_VULKAN_TILED_LEFT_STATS,
     MN_VULKAN_TILED_LEFT_MEAN,
     MN_VULKAN_TILED_LEFT_OUT,
-    MN_VULKAN_COOPMAT_F16,                                /* the same five forms */
+    MN_VULKAN_COOPMAT_F16,                              /* the same five forms */
     MN_VULKAN_COOPMAT_BF16 = MN_VULKAN_COOPMAT_F16 + 5, /* likewise */
     MN_VULKAN_MODULES = MN_VULKAN_COOPMAT_BF16 + 5
 } mn_vulkan_module;
@@ -47,7 +47,7 @@ enum { MN_VULKAN_MATRICES = 16 };
 
 /* What the variants ask about a device; read once, when it is opened. */
 typedef struct mn_vulkan_limits {
-    uint32_t features; /* monarch_vulkan_feature bits that are enabled, or will be */
+    uint32_t features;      /* monarch_vulkan_feature bits that are enabled, or will be */
     uint32_t shared_memory; /* bytes of a work-group */
     uint32_t invocations;   /* of a work-group, at most */
     uint32_t subgroup_size; /* that the device chooses by itself */

@@ -98,7 +98,7 @@ enum { MN_VULKAN_COMMANDS = 64, MN_VULKAN_STAGING_BYTES = 1 << 22 };
 typedef struct mn_vulkan_queue {
     monarch_queue base;
     VkQueue handle;
-    bool wrapped; /* the VkQueue is the caller's */
+    bool wrapped;                             /* the VkQueue is the caller's */
     void (*lock)(void *user, int32_t locked); /* around submissions to it, or NULL */
     void *lock_user;
     VkCommandPool pool;

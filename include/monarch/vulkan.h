@@ -68,7 +68,8 @@ typedef enum monarch_vulkan_feature {
     MONARCH_VULKAN_DEVICE_ADDRESS = 1 << 1, /* bufferDeviceAddress */
     MONARCH_VULKAN_TIMELINE = 1 << 2,       /* timelineSemaphore */
     MONARCH_VULKAN_REQUIRED = 7,
-    /* storageBuffer16BitAccess and storageBuffer8BitAccess: f16, bf16, and all variants but plain */
+    /* storageBuffer16BitAccess and storageBuffer8BitAccess: f16, bf16, and all variants but plain
+     */
     MONARCH_VULKAN_SMALL_STORAGE = 1 << 3,
     /* subgroupSizeControl and computeFullSubgroups, with VK_EXT_subgroup_size_control before Vulkan
        1.3: variants tiled and coopmat */
@@ -133,9 +134,9 @@ MONARCH_API void monarch_vulkan_device_destroy(monarch_device **device);
 
 /* A queue of the caller's. */
 typedef struct monarch_vulkan_queue_params {
-    uint32_t struct_size; /* sizeof(monarch_vulkan_queue_params) */
-    uint32_t reserved;    /* 0 */
-    VkQueue queue;        /* of the device's queue family */
+    uint32_t struct_size;                     /* sizeof(monarch_vulkan_queue_params) */
+    uint32_t reserved;                        /* 0 */
+    VkQueue queue;                            /* of the device's queue family */
     void (*lock)(void *user, int32_t locked); /* as in monarch_vulkan_device_params */
     void *lock_user;
 } monarch_vulkan_queue_params;
@@ -150,9 +151,9 @@ static inline monarch_vulkan_queue_params monarch_vulkan_queue_params_default(vo
 
 /*
  * A queue on the caller's VkQueue, which must be of the device and of its queue family, stays the
- * caller's and must outlive the queue. Vulkan wants submissions to a VkQueue one at a time: calls on
- * this queue that enqueue something submit to it at once, between the calls of `lock`.
- * Errors: INVALID_ARGUMENT, UNSUPPORTED, OUT_OF_MEMORY, NATIVE, DEVICE_LOST, FORKED.
+ * caller's and must outlive the queue. Vulkan wants submissions to a VkQueue one at a time: calls
+ * on this queue that enqueue something submit to it at once, between the calls of `lock`. Errors:
+ * INVALID_ARGUMENT, UNSUPPORTED, OUT_OF_MEMORY, NATIVE, DEVICE_LOST, FORKED.
  */
 MONARCH_API monarch_status monarch_vulkan_queue_wrap(monarch_device *device,
                                                      const monarch_vulkan_queue_params *params,
@@ -167,14 +168,14 @@ MONARCH_API monarch_memory monarch_vulkan_memory(VkBuffer buffer, uint64_t offse
 
 /*
  * Records an execution into a command buffer of the caller's, outside of any render pass, which is
- * of a queue family with compute. Allocates nothing and waits for nothing. It leaves a bound compute
- * pipeline and push constants of its own behind.
+ * of a queue family with compute. Allocates nothing and waits for nothing. It leaves a bound
+ * compute pipeline and push constants of its own behind.
  *
  * Barriers: the caller makes the inputs visible to VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
  * VK_ACCESS_SHADER_READ_BIT, and waits there with the workspace for whoever used it before (an
- * execution recorded before counts: COMPUTE_SHADER, SHADER_READ | SHADER_WRITE to the same). Between
- * stages the library puts its own memory barriers. `out` is written by COMPUTE_SHADER, SHADER_WRITE:
- * what reads it needs a barrier from there.
+ * execution recorded before counts: COMPUTE_SHADER, SHADER_READ | SHADER_WRITE to the same).
+ * Between stages the library puts its own memory barriers. `out` is written by COMPUTE_SHADER,
+ * SHADER_WRITE: what reads it needs a barrier from there.
  *
  * The plan, the tensors and the workspace must stay as long as the command buffer may run; it may
  * be submitted any number of times. Errors: as monarch_plan_execute.

@@ -172,6 +172,12 @@ int64_t scalar_offset(int number, int x)
     return row_offset(number, at, x);
 }
 
+// cL of row x where rows are blocks: +inf for a block whose keys are all absent.
+float row_bias_of(int x)
+{
+    return load_f32(OPERAND_BIAS, scalar_offset(OPERAND_BIAS, x)) * LOG2_E;
+}
+
 #if defined(COOPMAT)
 #include "shaders/vulkan/tile_matrix.glsl"
 #else
@@ -355,9 +361,7 @@ void main()
     largest = -INFINITY;
     sum = entropy = row_bias = 0.0;
     if (FORM == LEFT_MEAN)
-        row_bias = row0 + own_row < row_count
-                       ? load_f32(OPERAND_BIAS, scalar_offset(OPERAND_BIAS, row0 + own_row)) * LOG2_E
-                       : INFINITY;
+        row_bias = row0 + own_row < row_count ? row_bias_of(row0 + own_row) : INFINITY;
     load_queries(view_of(ROW_OPERAND, rows_read(), 0));
     rows_view keys = view_of(COLUMN_OPERAND, columns_there(), 0);
     rows_view vals = keys;

@@ -52,8 +52,8 @@ vec2 unpack(uint pair)
                               : vec2(bf16_of_bits(pair & 0xffffu), bf16_of_bits(pair >> 16));
 }
 
-// Eight features of row x as they lie in memory, f32 in two words; 0 behind a row's end and where no
-// row is. Masked rows must be: weight 0 times NaN is NaN.
+// Eight features of row x as they lie in memory, f32 in two words; 0 behind a row's end and where
+// no row is. Masked rows must be: weight 0 times NaN is NaN.
 void load_eight(rows_view view, int x, int feature, out uvec4 low, out uvec4 high)
 {
     low = high = uvec4(0u);

@@ -241,7 +241,8 @@ void store_eight(rows_view view, int x, int feature, vec4 low, vec4 high, float 
     uint64_t row = view.base + uint64_t(x * view.step);
     if (view.vectors && feature + 8 <= view.width) {
         vectors_at(row + uint64_t(feature) * 2).words =
-            uvec4(pack(low.x, low.y), pack(low.z, low.w), pack(high.x, high.y), pack(high.z, high.w));
+            uvec4(pack(low.x, low.y), pack(low.z, low.w), pack(high.x, high.y),
+                  pack(high.z, high.w));
         return;
     }
     for (int i = 0; i < 8 && feature + i < view.width; i++)

@@ -20,11 +20,16 @@ MODES = {
     "gpu-assisted": "VK_VALIDATION_FEATURE_ENABLE_GPU_ASSISTED_EXT",
 }
 # Every kind of stage, padding, masks, features that are no multiple of anything, each way to store.
-CASES = {"plain": "odd_n_steps_2,mask_random_nan,dim_33_value_31",
+CASES = {"plain": "odd_n_steps_2,mask_random_nan,dim_33_value_31,gaps",
          "tiled": "odd_n_steps_2,mask_random_nan,dim_33_value_31,gaps",
-         "coopmat": "odd_n_steps_2,mask_random_nan"}
+         "coopmat": "odd_n_steps_2,mask_random_nan,gaps"}
 DTYPES = {"plain": "f32,bf16", "tiled": "f32,f16", "coopmat": "f16"}
+# The code that watches each access takes the software device most of a minute to compile.
+FEW = {"plain": "f32", "tiled": "f32", "coopmat": "f16"}
+FEW_CASES = "odd_n_steps_2"
 MESSAGE = re.compile(r"VUID-|SYNC-HAZARD|UNASSIGNED-|Validation (Error|Warning|Performance)")
+# What newer layers say of themselves: which features they enable for their own use.
+OWN = re.compile(r"VALIDATION-SETTINGS|WARNING-GPU-Assisted-Validation")
 NOTHING_TO_RUN = 77
 
 
@@ -33,8 +38,10 @@ def run(wrapper, program, mode, variant):
     environment = dict(os.environ, VK_INSTANCE_LAYERS=LAYER, VK_LOADER_DEBUG="layer")
     if MODES[mode]:
         environment["VK_LAYER_ENABLES"] = MODES[mode]
-    command = [*wrapper, program, "--device", "vulkan", "--variant", variant, "--case",
-               CASES[variant], "--dtype", DTYPES[variant]]
+    few = mode == "gpu-assisted"
+    command = [*wrapper, program, "--device", "vulkan", "--variant", variant,
+               "--case", FEW_CASES if few else CASES[variant],
+               "--dtype", FEW[variant] if few else DTYPES[variant]]
     done = subprocess.run(command, env=environment, text=True, errors="replace",
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     # The loader's own lines name the layer; the layer's messages are on the others.
@@ -52,7 +59,7 @@ def main():
     failures = ran = 0
     for variant in ["coopmat"] if wrapper else ["plain", "tiled"]:
         for mode in MODES:
-            for program in programs:
+            for program in programs[:1] if mode == "gpu-assisted" else programs:
                 status, lines, inserted = run(wrapper, program, mode, variant)
                 name = f"{os.path.basename(program)} {variant} {mode}"
                 if status == NOTHING_TO_RUN:
@@ -62,7 +69,7 @@ def main():
                     print(f"skipped: {name}: the loader found no {LAYER}")
                     continue
                 ran += 1
-                messages = [line for line in lines if MESSAGE.search(line)]
+                messages = [x for x in lines if MESSAGE.search(x) and not OWN.search(x)]
                 bad = status != 0 or messages
                 failures += bool(bad)
                 print(f"{'FAILED' if bad else 'ok'}: {name}, exit status {status}, "

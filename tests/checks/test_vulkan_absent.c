@@ -31,8 +31,7 @@ static void test_absent(void **state)
     assert_null(queue);
     fixture_expect("record", monarch_vulkan_plan_record(NULL, NULL, NULL, &error), unsupported,
                    &error, words);
-    fixture_expect("submit",
-                   monarch_vulkan_plan_submit(NULL, f.queue, NULL, NULL, NULL, &error),
+    fixture_expect("submit", monarch_vulkan_plan_submit(NULL, f.queue, NULL, NULL, NULL, &error),
                    unsupported, &error, words);
     fixture_expect("save", monarch_vulkan_cache_save(f.device, NULL, &size, &error), unsupported,
                    &error, words);

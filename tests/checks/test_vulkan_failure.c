@@ -156,8 +156,7 @@ static monarch_status do_wrap_device(work *w, monarch_error *error)
     params.device = w->device;
     params.queue_family = 1;
     w->wrapped = poison();
-    monarch_status status =
-        monarch_vulkan_device_wrap(w->s.instance, &params, &w->wrapped, error);
+    monarch_status status = monarch_vulkan_device_wrap(w->s.instance, &params, &w->wrapped, error);
     assert_true((w->wrapped != NULL) == (status == MONARCH_OK));
     return status;
 }

@@ -234,13 +234,15 @@ static void test_memory(void **state)
     monarch_buffer *buffers[200], *large;
     vulkan_scene_open(&s);
     for (int i = 0; i < 200; i++)
-        fixture_ok("buffer", monarch_buffer_create(s.device, 1000 * (uint64_t)i, &buffers[i], &error),
+        fixture_ok("buffer",
+                   monarch_buffer_create(s.device, 1000 * (uint64_t)i, &buffers[i], &error),
                    &error);
     assert_int_equal(fake->allocations, 1);
     for (int i = 0; i < 200; i += 2)
         monarch_buffer_destroy(&buffers[i]);
     for (int i = 0; i < 200; i += 2)
-        fixture_ok("again", monarch_buffer_create(s.device, 1000 * (uint64_t)i, &buffers[i], &error),
+        fixture_ok("again",
+                   monarch_buffer_create(s.device, 1000 * (uint64_t)i, &buffers[i], &error),
                    &error);
     assert_int_equal(fake->allocations, 1);
     fixture_ok("large", monarch_buffer_create(s.device, 100 << 20, &large, &error), &error);

@@ -177,9 +177,8 @@ static void make_buffer(engine *e)
     const VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
                                      .size = BUFFER_BYTES,
                                      .usage = VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT};
-    const VkMemoryAllocateFlagsInfo flags = {
-        .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
-        .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
+    const VkMemoryAllocateFlagsInfo flags = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+                                             .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
     VkMemoryRequirements needs;
     void *bytes;
     CALL(e, vkCreateBuffer, e->device, &info, NULL, &e->buffer);
@@ -187,8 +186,7 @@ static void make_buffer(engine *e)
     const VkMemoryAllocateInfo allocation = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
                                              .pNext = &flags,
                                              .allocationSize = needs.size,
-                                             .memoryTypeIndex =
-                                                 host_type(e, needs.memoryTypeBits)};
+                                             .memoryTypeIndex = host_type(e, needs.memoryTypeBits)};
     CALL(e, vkAllocateMemory, e->device, &allocation, NULL, &e->memory);
     CALL(e, vkBindBufferMemory, e->device, e->buffer, e->memory, 0);
     CALL(e, vkMapMemory, e->device, e->memory, 0, VK_WHOLE_SIZE, 0, &bytes);
@@ -198,8 +196,7 @@ static void make_buffer(engine *e)
 static void make_rest(engine *e)
 {
     const VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO};
-    const VkPipelineCacheCreateInfo cache = {
-        .sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
+    const VkPipelineCacheCreateInfo cache = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
     const VkSemaphoreTypeCreateInfo type = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
                                             .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
     const VkSemaphoreCreateInfo semaphore = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO,
@@ -325,9 +322,9 @@ static void test_record(void **state)
     const VkMemoryBarrier barrier = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                                      .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
                                      .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
-    FUNCTION(&e, vkCmdPipelineBarrier)(e.commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
-                                       VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0, NULL, 0,
-                                       NULL);
+    FUNCTION(&e, vkCmdPipelineBarrier)
+    (e.commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier,
+     0, NULL, 0, NULL);
     CALL(&e, vkEndCommandBuffer, e.commands);
     const VkSubmitInfo submit = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
                                  .commandBufferCount = 1,
@@ -356,8 +353,8 @@ static void test_submit(void **state)
     fixture_ok("queue", monarch_vulkan_queue_wrap(e.wrapped, &params, &queue, &error), &error);
     assert_ptr_equal(monarch_vulkan_queue_handle(queue), e.queue);
     const monarch_vulkan_timeline wait = {e.timeline, 3}, signal = {e.timeline, 7};
-    fixture_ok("submit",
-               monarch_vulkan_plan_submit(e.plan, queue, &e.args, &wait, &signal, &error), &error);
+    fixture_ok("submit", monarch_vulkan_plan_submit(e.plan, queue, &e.args, &wait, &signal, &error),
+               &error);
     assert_int_equal(e.locks, 101);
     uint64_t value = 7;
     const VkSemaphoreSignalInfo go = {

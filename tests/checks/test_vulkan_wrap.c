@@ -225,10 +225,10 @@ static void test_not_opened(void **state)
     fixture_expect("wrap", monarch_vulkan_device_wrap(instance, &good, &device, &error),
                    MONARCH_ERROR_UNSUPPORTED, &error, words);
     assert_null(device);
-    fixture_expect("features",
-                   monarch_vulkan_features(instance, somewhere(), somewhere(), NULL, &features,
-                                           &error),
-                   MONARCH_ERROR_UNSUPPORTED, &error, words);
+    fixture_expect(
+        "features",
+        monarch_vulkan_features(instance, somewhere(), somewhere(), NULL, &features, &error),
+        MONARCH_ERROR_UNSUPPORTED, &error, words);
     assert_int_equal(features, 0);
     monarch_instance_destroy(&instance);
     vulkan_scene_check_clean();

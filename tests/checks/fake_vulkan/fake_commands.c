@@ -112,8 +112,8 @@ static void dispatch(VkCommandBuffer commands, uint32_t x, uint32_t y, uint32_t 
         fake_misuse("vkCmdDispatch", "nothing to run");
     if (x > fake_state.work_groups || y > fake_state.work_groups)
         fake_misuse("vkCmdDispatch", "more work-groups than the device takes");
-    fake_state.latest[fake_state.dispatches++ % FAKE_DISPATCHES] = (fake_dispatch){
-        commands->pipeline, {x, y, z}, commands->first_work_group, commands};
+    fake_state.latest[fake_state.dispatches++ % FAKE_DISPATCHES] =
+        (fake_dispatch){commands->pipeline, {x, y, z}, commands->first_work_group, commands};
     device_time += FAKE_DISPATCH_NS;
 }
 
@@ -259,7 +259,10 @@ static VkResult get_results(VkDevice device, VkQueryPool pool, uint32_t first, u
     return VK_SUCCESS;
 }
 
-#define ROW(name, function) {name, (PFN_vkVoidFunction)(function)}
+#define ROW(name, function)                                                                        \
+    {                                                                                              \
+        name, (PFN_vkVoidFunction)(function)                                                       \
+    }
 
 PFN_vkVoidFunction fake_find_command_function(const char *name)
 {

@@ -6,6 +6,26 @@
 
 /* What the files of the stand-in share. */
 
+/* Extensions that <vulkan/vulkan_core.h> may be too old for, with the numbers of the registry. */
+enum {
+    FAKE_STRUCTURE_BFLOAT16_FEATURES = 1000141000,
+    FAKE_COMPONENT_FLOAT16 = 0,
+    FAKE_COMPONENT_FLOAT32 = 1,
+    FAKE_COMPONENT_BFLOAT16 = 1000141000,
+    FAKE_SCOPE_WORKGROUP = 2,
+    FAKE_SCOPE_SUBGROUP = 3
+};
+
+/* VkCooperativeMatrixPropertiesKHR */
+typedef struct fake_matrix {
+    VkStructureType sType;
+    void *pNext;
+    uint32_t MSize, NSize, KSize;
+    int32_t AType, BType, CType, ResultType;
+    VkBool32 saturatingAccumulation;
+    int32_t scope;
+} fake_matrix;
+
 extern fake_vulkan fake_state;
 
 /* An object: zeroed memory, or the end of the program. */

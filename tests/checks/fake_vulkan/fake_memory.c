@@ -114,7 +114,10 @@ static VkDeviceAddress get_address(VkDevice device, const VkBufferDeviceAddressI
     return (VkDeviceAddress)(uintptr_t)(info->buffer->memory->bytes + info->buffer->offset);
 }
 
-#define ROW(name, function) {name, (PFN_vkVoidFunction)(function)}
+#define ROW(name, function)                                                                        \
+    {                                                                                              \
+        name, (PFN_vkVoidFunction)(function)                                                       \
+    }
 
 PFN_vkVoidFunction fake_find_memory_function(const char *name)
 {

@@ -149,7 +149,10 @@ static VkResult get_cache_data(VkDevice device, VkPipelineCache cache, size_t *s
     return VK_SUCCESS;
 }
 
-#define ROW(name, function) {name, (PFN_vkVoidFunction)(function)}
+#define ROW(name, function)                                                                        \
+    {                                                                                              \
+        name, (PFN_vkVoidFunction)(function)                                                       \
+    }
 
 PFN_vkVoidFunction fake_find_object_function(const char *name)
 {

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/vulkan/khr.h"
-
 /* Instances, physical devices and what they are said to have. */
 
 fake_vulkan fake_state;
@@ -122,9 +120,9 @@ static VkResult enumerate_extensions(VkPhysicalDevice device, const char *layer,
     if (fake_state.subgroup_size)
         names[there++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
     if (fake_state.matrices)
-        names[there++] = MN_VK_COOPERATIVE_MATRIX;
+        names[there++] = "VK_KHR_cooperative_matrix";
     if (fake_state.bfloat16)
-        names[there++] = MN_VK_SHADER_BFLOAT16;
+        names[there++] = "VK_KHR_shader_bfloat16";
     for (uint32_t i = 0; list && i < there; i++)
         snprintf(list[i].extensionName, sizeof list[i].extensionName, "%s", names[i]);
     *count = there;
@@ -145,7 +143,7 @@ static void get_features(VkPhysicalDevice device, VkPhysicalDeviceFeatures2 *fea
         case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_8BIT_STORAGE_FEATURES:
             first[0] = fake_state.storage16;
             break;
-        case MN_VK_STRUCTURE_SHADER_BFLOAT16_FEATURES:
+        case FAKE_STRUCTURE_BFLOAT16_FEATURES:
             first[0] = first[1] = first[2] = fake_state.bfloat16;
             break;
         default:
@@ -215,8 +213,7 @@ static void get_queue_families(VkPhysicalDevice device, uint32_t *count,
 }
 
 /* 16 x 16 x 16 of both types, and a shape of the work-group that must be passed over. */
-static VkResult get_matrices(VkPhysicalDevice device, uint32_t *count,
-                             mn_vk_cooperative_matrix *list)
+static VkResult get_matrices(VkPhysicalDevice device, uint32_t *count, fake_matrix *list)
 {
     (void)device;
     if (!fake_enter("vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR"))
@@ -224,10 +221,9 @@ static VkResult get_matrices(VkPhysicalDevice device, uint32_t *count,
     const uint32_t there = fake_state.bfloat16 ? 3 : 2;
     for (uint32_t i = 0; list && i < there && i < *count; i++) {
         list[i].MSize = list[i].NSize = list[i].KSize = i == 0 ? 64 : 16;
-        list[i].scope = i == 0 ? 2 : MN_VK_SCOPE_SUBGROUP;
-        list[i].AType = list[i].BType =
-            i == 2 ? MN_VK_COMPONENT_BFLOAT16 : MN_VK_COMPONENT_FLOAT16;
-        list[i].CType = list[i].ResultType = MN_VK_COMPONENT_FLOAT32;
+        list[i].scope = i == 0 ? FAKE_SCOPE_WORKGROUP : FAKE_SCOPE_SUBGROUP;
+        list[i].AType = list[i].BType = i == 2 ? FAKE_COMPONENT_BFLOAT16 : FAKE_COMPONENT_FLOAT16;
+        list[i].CType = list[i].ResultType = FAKE_COMPONENT_FLOAT32;
     }
     *count = there;
     return VK_SUCCESS;
@@ -247,7 +243,10 @@ PFN_vkVoidFunction fake_find_in(const fake_function *table, size_t count, const 
     return NULL;
 }
 
-#define ROW(name, function) {name, (PFN_vkVoidFunction)(function)}
+#define ROW(name, function)                                                                        \
+    {                                                                                              \
+        name, (PFN_vkVoidFunction)(function)                                                       \
+    }
 
 PFN_vkVoidFunction vkGetInstanceProcAddr(VkInstance instance, const char *name)
 {

@@ -34,10 +34,10 @@ typedef struct fake_live {
 typedef struct fake_vulkan {
     /* To be set by a test. */
     int devices;
-    uint32_t version;       /* of the devices */
+    uint32_t version;                                         /* of the devices */
     bool int64, storage16, subgroup_size, matrices, bfloat16; /* features of the devices */
-    uint32_t shared_memory; /* bytes of a work-group */
-    uint32_t work_groups;   /* of one dispatch along each axis */
+    uint32_t shared_memory;                                   /* bytes of a work-group */
+    uint32_t work_groups;                                     /* of one dispatch along each axis */
     uint32_t timestamp_bits;
     uint64_t largest_allocation;
     const char *missing; /* a function that cannot be found, or NULL */
@@ -49,7 +49,7 @@ typedef struct fake_vulkan {
     uint64_t calls;  /* that can fail, so far */
     uint64_t dispatches, barriers, submissions;
     fake_dispatch latest[FAKE_DISPATCHES];
-    uint64_t allocations; /* vkAllocateMemory calls */
+    uint64_t allocations;         /* vkAllocateMemory calls */
     uint64_t initial_cache_bytes; /* of the latest pipeline cache */
     VkPipelineCache latest_cache; /* that a pipeline was made with */
     uint64_t waited, signalled;   /* values of semaphores that are not the queue's own */
