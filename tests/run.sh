@@ -153,7 +153,8 @@ if ! $quick; then
             -artifact_prefix="$log/" "$log/corpus" tests/checks/corpus/problem
     }
     export CC=clang
-    build fuzz --buildtype=debugoptimized -Dfuzz=true -Dbench=false -Dcuda=disabled -Dvulkan=disabled \
+    build fuzz --buildtype=debugoptimized -Dfuzz=true -Dbench=false -Dcuda=disabled \
+        -Dvulkan=disabled \
         -Dc_args=-fsanitize=fuzzer-no-link \
         -Db_sanitize=address,undefined -Db_lundef=false && check fuzz fuzz &&
         run_tests fuzz cuda_absent vulkan_absent

@@ -2,8 +2,10 @@
 #include "fake_driver.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
-/* Device memory of the stand-in: the host's, and addresses are pointers. */
+/* Device memory of the stand-in: pages of the host's, which cost nothing until they are touched.
+   Addresses are pointers. */
 
 struct VkDeviceMemory_T {
     char *bytes;
@@ -20,7 +22,6 @@ struct VkBuffer_T {
 static VkResult allocate_memory(VkDevice device, const VkMemoryAllocateInfo *info,
                                 const VkAllocationCallbacks *allocator, VkDeviceMemory *memory)
 {
-    void *bytes = NULL;
     (void)device;
     (void)allocator;
     fake_state.allocations++;
@@ -28,7 +29,9 @@ static VkResult allocate_memory(VkDevice device, const VkMemoryAllocateInfo *inf
         return fake_state.fail_with;
     if (info->allocationSize > fake_state.largest_allocation)
         fake_misuse("vkAllocateMemory", "more than the device allocates at a time");
-    if (posix_memalign(&bytes, 4096, info->allocationSize) != 0)
+    void *bytes = mmap(NULL, info->allocationSize, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (bytes == MAP_FAILED)
         return VK_ERROR_OUT_OF_DEVICE_MEMORY;
     *memory = fake_make(sizeof **memory);
     **memory = (struct VkDeviceMemory_T){bytes, info->allocationSize, info->memoryTypeIndex};
@@ -44,7 +47,7 @@ static void free_memory(VkDevice device, VkDeviceMemory memory,
     if (!memory)
         return;
     fake_state.live.memories--;
-    free(memory->bytes);
+    munmap(memory->bytes, memory->size);
     free(memory);
 }
 
