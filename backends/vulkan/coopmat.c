@@ -140,7 +140,8 @@ static uint32_t launches(const mn_vulkan_variant *variant, const monarch_plan *p
     const mn_vulkan_limits *limits = mn_vulkan_device_limits(plan->device);
     const mn_step *step = &plan->program.steps[plan->runs[run].first];
     cutting c;
-    cut(step, limits, &c);
+    if (!cut(step, limits, &c)) /* covers has asked */
+        return 0;
     const mn_vulkan_shader base = {
         .module =
             step->queries.dtype == MONARCH_BF16 ? MN_VULKAN_COOPMAT_BF16 : MN_VULKAN_COOPMAT_F16,

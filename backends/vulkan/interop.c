@@ -31,10 +31,13 @@ static monarch_status choose_loader(const monarch_instance *instance, monarch_vu
 {
     const mn_vulkan_driver *driver = NULL;
     MN_TRY(mn_instance_check_process(instance, error));
-    if (!given)
-        MN_TRY(find_driver(instance, &driver, error));
-    *find = given ? (PFN_vkGetInstanceProcAddr)given : driver->get_instance_function;
-    return MONARCH_OK;
+    *find = (PFN_vkGetInstanceProcAddr)given;
+    if (given)
+        return MONARCH_OK;
+    monarch_status status = find_driver(instance, &driver, error);
+    if (driver)
+        *find = driver->get_instance_function;
+    return status;
 }
 
 static bool is_vulkan(const monarch_device *device)

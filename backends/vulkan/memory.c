@@ -136,7 +136,9 @@ static monarch_status place(mn_vulkan_device *device, mn_vulkan_heap heap,
         b = b->next;
     if (!b) {
         offset = 0;
-        MN_TRY(add_block(device, heap, needs->size, &b, error));
+        monarch_status status = add_block(device, heap, needs->size, &b, error);
+        if (!b)
+            return status;
     }
     MN_TRY(take(device, b, offset, needs->size, error));
     memory->block = b;

@@ -161,7 +161,7 @@ monarch_status mn_vulkan_find_pipeline(mn_vulkan_device *device, const mn_vulkan
         status = add_pipeline(device, shader, error);
         found = device->pipelines;
     }
-    *handle = status == MONARCH_OK ? found->handle : VK_NULL_HANDLE;
+    *handle = status == MONARCH_OK && found ? found->handle : VK_NULL_HANDLE;
     pthread_mutex_unlock(&device->mutex);
     return status;
 }

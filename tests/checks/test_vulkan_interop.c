@@ -392,7 +392,9 @@ static void test_cache(void **state)
         fixture_ok("plan", monarch_plan_create(device, &problem, NULL, &plan, &error), &error);
         fixture_ok("size", monarch_vulkan_cache_save(device, NULL, &size, &error), &error);
         assert_true(size >= 32);
-        data = realloc(data, size);
+        free(data);
+        data = malloc(size);
+        assert_non_null(data);
         fixture_ok("save", monarch_vulkan_cache_save(device, data, &size, &error), &error);
         fixture_invalid("again", monarch_vulkan_cache_load(device, data, size, &error), &error,
                         "already", NULL);
