@@ -27,7 +27,7 @@ static int panels_of(const mn_step *step)
 
 static uint32_t threads_of(const mn_step *step)
 {
-    return (uint32_t)(mn_hopper_rows((int)step->rows) / WARPGROUP_ROWS * WARPGROUP);
+    return (uint32_t)(mn_panel_rows((int)step->rows) / WARPGROUP_ROWS * WARPGROUP);
 }
 
 static uint32_t shared_bytes(const mn_step *step)

@@ -33,6 +33,8 @@ static const mn_dynlib_symbol symbols[] = {
     {"cuFuncGetAttribute", offsetof(mn_cuda_driver, func_get_attribute), false},
     {"cuFuncSetAttribute", offsetof(mn_cuda_driver, func_set_attribute), false},
     {"cuLaunchKernelEx", offsetof(mn_cuda_driver, launch_kernel), false},
+    {"cuTensorMapEncodeTiled", offsetof(mn_cuda_driver, tensor_map_encode), true},
+    {"cuTensorMapReplaceAddress", offsetof(mn_cuda_driver, tensor_map_replace), true},
     {"cuMemAlloc_v2", offsetof(mn_cuda_driver, mem_alloc), false},
     {"cuMemFree_v2", offsetof(mn_cuda_driver, mem_free), false},
     {"cuMemcpyHtoDAsync_v2", offsetof(mn_cuda_driver, memcpy_to_device), false},

@@ -7,14 +7,15 @@
 
 /* The compiled files of shaders/cuda/, embedded by the build: one for each name in meson.build. */
 extern const unsigned char mn_cuda_fatbin_fused[];
-#if defined(MN_HAVE_CUDA_HOPPER)
-extern const unsigned char mn_cuda_fatbin_hopper[];
-#endif
 extern const unsigned char mn_cuda_fatbin_left[];
 extern const unsigned char mn_cuda_fatbin_left_out[];
 extern const unsigned char mn_cuda_fatbin_plain[];
 extern const unsigned char mn_cuda_fatbin_right[];
 extern const unsigned char mn_cuda_fatbin_right_value[];
+#if defined(MN_HAVE_CUDA_SM_90A)
+extern const unsigned char mn_cuda_fatbin_hopper[];
+extern const unsigned char mn_cuda_fatbin_ring[];
+#endif
 
 enum { LEAST_WAITING = 90 }; /* PTX version from which kernels have griddepcontrol */
 
@@ -25,14 +26,15 @@ typedef struct image {
 
 static const image images[MN_CUDA_MODULES] = {
     [MN_CUDA_FUSED] = {"fused", mn_cuda_fatbin_fused},
-#if defined(MN_HAVE_CUDA_HOPPER)
-    [MN_CUDA_HOPPER] = {"hopper", mn_cuda_fatbin_hopper},
-#endif
     [MN_CUDA_LEFT] = {"left", mn_cuda_fatbin_left},
     [MN_CUDA_LEFT_OUT] = {"left_out", mn_cuda_fatbin_left_out},
     [MN_CUDA_PLAIN] = {"plain", mn_cuda_fatbin_plain},
     [MN_CUDA_RIGHT] = {"right", mn_cuda_fatbin_right},
     [MN_CUDA_RIGHT_VALUE] = {"right_value", mn_cuda_fatbin_right_value},
+#if defined(MN_HAVE_CUDA_SM_90A)
+    [MN_CUDA_HOPPER] = {"hopper", mn_cuda_fatbin_hopper},
+    [MN_CUDA_RING] = {"ring", mn_cuda_fatbin_ring},
+#endif
 };
 
 static monarch_status load_module(mn_cuda_device *device, mn_cuda_module module,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backends/cuda/cuda.h"
 
+#include "backends/cuda/ring.h"
 #include "core/alloc.h"
 #include "core/error.h"
 
@@ -32,34 +33,43 @@ static monarch_status allocate_state(monarch_plan *plan, monarch_error *error)
     return MONARCH_OK;
 }
 
+/* Needs the device's context to be current, as tensor maps do. */
 static monarch_status find_kernels(const monarch_plan *plan, monarch_error *error)
 {
     mn_cuda_device *device = mn_cuda_device_of(plan->device);
     const state *s = plan->state;
-    bool pushed;
-    MN_TRY(mn_cuda_enter(device, &pushed, error));
-    monarch_status status = MONARCH_OK;
-    for (uint32_t i = 0; i < s->first[plan->run_count] && status == MONARCH_OK; i++)
-        status = mn_cuda_find_kernel(device, s->launches[i].module, s->launches[i].kernel,
-                                     &s->kernels[i], error);
-    return mn_cuda_leave(device, pushed, status, error);
+    for (uint32_t i = 0; i < s->first[plan->run_count]; i++)
+        MN_TRY(mn_cuda_find_kernel(device, s->launches[i].module, s->launches[i].kernel,
+                                   &s->kernels[i], error));
+    return MONARCH_OK;
 }
 
-monarch_status mn_cuda_plan_build(monarch_plan *plan, monarch_error *error)
+static monarch_status fix_launches(const monarch_plan *plan, monarch_error *error)
 {
-    if (plan->run_count == 0)
-        return MONARCH_OK;
-    MN_TRY(allocate_state(plan, error));
     const state *s = plan->state;
     for (uint32_t i = 0; i < plan->run_count; i++) {
         const mn_cuda_variant *variant = plan->runs[i].variant;
-        s->first[i + 1] =
-            s->first[i] + variant->launches(variant, plan, i, &s->launches[s->first[i]]);
+        mn_cuda_launch *launches = &s->launches[s->first[i]];
+        uint32_t count = variant->launches(variant, plan, i, launches);
+        s->first[i + 1] = s->first[i] + count;
+        for (uint32_t k = 0; k < count && variant->prepare; k++)
+            MN_TRY(variant->prepare(plan, &launches[k], error));
     }
     /* Back and forth: what the launch ahead touched last is what the cache still holds. */
     for (uint32_t i = 0; i < s->first[plan->run_count]; i++)
         s->launches[i].params.block.backwards = i % 2;
     return find_kernels(plan, error);
+}
+
+monarch_status mn_cuda_plan_build(monarch_plan *plan, monarch_error *error)
+{
+    mn_cuda_device *device = mn_cuda_device_of(plan->device);
+    if (plan->run_count == 0)
+        return MONARCH_OK;
+    MN_TRY(allocate_state(plan, error));
+    bool pushed;
+    MN_TRY(mn_cuda_enter(device, &pushed, error));
+    return mn_cuda_leave(device, pushed, fix_launches(plan, error), error);
 }
 
 void mn_cuda_plan_free(monarch_plan *plan)
@@ -79,13 +89,21 @@ void mn_cuda_plan_free(monarch_plan *plan)
  * a kernel returns where there is nothing to do. A launch may overlap the one ahead only where its
  * code waits for that one by itself.
  */
-static CUresult launch(const mn_cuda_driver *driver, const mn_cuda_launch *l,
-                       const mn_cuda_kernel *kernel, CUstream stream, mn_stage_params *block)
+static monarch_status launch(const mn_cuda_driver *driver, const mn_cuda_launch *l,
+                             const mn_cuda_kernel *kernel, CUstream stream, mn_stage_params *block,
+                             monarch_error *error)
 {
     int64_t y = (l->work_groups + longest_axis - 1) / longest_axis;
     int64_t x = (l->work_groups + y - 1) / y;
-    CUlaunchAttribute early = {.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
-                               .value.programmaticStreamSerializationAllowed = 1};
+    CUlaunchAttribute attributes[2];
+    unsigned count = 0;
+    if (l->overlaps && kernel->waits)
+        attributes[count++] =
+            (CUlaunchAttribute){.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+                                .value.programmaticStreamSerializationAllowed = 1};
+    if (l->cooperative)
+        attributes[count++] =
+            (CUlaunchAttribute){.id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE, .value.cooperative = 1};
     CUlaunchConfig config = {
         .gridDimX = (unsigned)x,
         .gridDimY = (unsigned)y,
@@ -95,11 +113,18 @@ static CUresult launch(const mn_cuda_driver *driver, const mn_cuda_launch *l,
         .blockDimZ = 1,
         .sharedMemBytes = l->shared_memory,
         .hStream = stream,
-        .attrs = &early,
-        .numAttrs = l->overlaps && kernel->waits,
+        .attrs = attributes,
+        .numAttrs = count,
     };
-    void *arguments[] = {block};
-    return driver->launch_kernel(&config, kernel->function, arguments, NULL);
+    _Alignas(64) mn_ring_params ring; /* the other kernels do not look at it */
+    if (l->module == MN_CUDA_RING) {
+        ring = l->ring;
+        MN_TRY(mn_cuda_check(driver, mn_cuda_ring_bind(driver, block, &ring),
+                             "cuTensorMapReplaceAddress", error));
+    }
+    void *arguments[] = {block, &ring};
+    return mn_cuda_check(driver, driver->launch_kernel(&config, kernel->function, arguments, NULL),
+                         "cuLaunchKernelEx", error);
 }
 
 monarch_status mn_cuda_plan_launch(const monarch_plan *plan, CUstream stream,
@@ -113,8 +138,7 @@ monarch_status mn_cuda_plan_launch(const monarch_plan *plan, CUstream stream,
             continue;
         mn_stage_params block;
         mn_params_bind(&s->launches[i].params, bindings, &block);
-        CUresult result = launch(driver, &s->launches[i], s->kernels[i], stream, &block);
-        MN_TRY(mn_cuda_check(driver, result, "cuLaunchKernelEx", error));
+        MN_TRY(launch(driver, &s->launches[i], s->kernels[i], stream, &block, error));
     }
     return MONARCH_OK;
 }

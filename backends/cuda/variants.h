@@ -4,6 +4,7 @@
 
 #include "backends/common/params.h"
 #include "backends/common/select.h"
+#include "shaders/cuda/ring.h"
 
 /* Files of device code; each becomes one module of a context, loaded when a plan first wants it. */
 typedef enum mn_cuda_module {
@@ -14,6 +15,7 @@ typedef enum mn_cuda_module {
     MN_CUDA_LEFT_OUT,
     MN_CUDA_FUSED,
     MN_CUDA_HOPPER,
+    MN_CUDA_RING,
     MN_CUDA_MODULES
 } mn_cuda_module;
 
@@ -24,8 +26,10 @@ typedef struct mn_cuda_launch {
     uint32_t threads;       /* of a work-group */
     uint32_t shared_memory; /* bytes */
     bool overlaps;          /* may begin before the launch ahead of it has ended */
+    bool cooperative;       /* all its work-groups must run at once */
     int64_t work_groups;
     mn_launch_params params;
+    mn_ring_params ring; /* of variant ring alone */
 } mn_cuda_launch;
 
 /* What the variants ask about a device; read once, when it is opened. */
@@ -46,6 +50,9 @@ typedef struct mn_cuda_variant {
     /* Writes the launches of run `run` of a plan whose workspace is laid out; returns how many. */
     uint32_t (*launches)(const struct mn_cuda_variant *variant, const monarch_plan *plan,
                          uint32_t run, mn_cuda_launch *launches);
+    /* (optional) What a launch needs of the driver; the device's context is current. */
+    monarch_status (*prepare)(const monarch_plan *plan, mn_cuda_launch *launch,
+                              monarch_error *error);
 } mn_cuda_variant;
 
 /* Whether the build has code for a device, sm_80 or later. */
@@ -61,6 +68,7 @@ uint64_t mn_cuda_step_scratch(const mn_variant *variant, const monarch_device *d
                               const mn_program *program, uint32_t first, uint32_t count);
 
 extern const mn_cuda_variant mn_cuda_fused;  /* all steps of a head in one work-group */
+extern const mn_cuda_variant mn_cuda_ring;   /* all steps of all heads in one launch, sm_90a only */
 extern const mn_cuda_variant mn_cuda_hopper; /* warpgroups of 64 rows, sm_90a only */
 extern const mn_cuda_variant mn_cuda_tiled;  /* matrix instructions, tiles of 16 rows */
 extern const mn_cuda_variant mn_cuda_plain;  /* any problem, any GPU */

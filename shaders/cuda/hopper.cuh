@@ -33,8 +33,8 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
 
     __device__ hopper_attention(const mn_stage_params &params, char *shared)
         : p(params), memory(shared), lane(threadIdx.x % WARP), warp(warp_index()),
-          row0(warp * MN_TILE_ROWS), rows(mn_hopper_rows(params.rows)),
-          columns(mn_hopper_rows(params.columns))
+          row0(warp * MN_TILE_ROWS), rows(mn_panel_rows(params.rows)),
+          columns(mn_panel_rows(params.columns))
     {
     }
 
@@ -44,10 +44,10 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
             memory + index * mn_hopper_slot_bytes(p.rows, p.columns, PANELS, stage::has_result);
         slot s;
         s.queries = base;
-        s.keys = s.queries + PANELS * rows * PANEL_ROW;
-        s.values = s.keys + PANELS * columns * PANEL_ROW;
-        s.bias = reinterpret_cast<float *>(s.values +
-                                           (stage::has_result ? PANELS * columns * PANEL_ROW : 0));
+        s.keys = s.queries + PANELS * rows * MN_PANEL_ROW;
+        s.values = s.keys + PANELS * columns * MN_PANEL_ROW;
+        s.bias = reinterpret_cast<float *>(
+            s.values + (stage::has_result ? PANELS * columns * MN_PANEL_ROW : 0));
         return s;
     }
 
@@ -61,20 +61,20 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
         int row = threadIdx.x / 8;
         const char *source = view.base + row * stride + unit * VECTOR;
         char *to = target + panel_offset(row, unit); /* step is a multiple of 8 */
-        if (view.operand.vectors && view.bytes() == PANELS * PANEL_ROW && there.mask == nullptr &&
-            there.begin == 0) {
-            for (; row < there.end; row += step, source += step * stride, to += step * PANEL_ROW)
+        if (view.operand.vectors && view.bytes() == PANELS * MN_PANEL_ROW &&
+            there.mask == nullptr && there.begin == 0) {
+            for (; row < there.end; row += step, source += step * stride, to += step * MN_PANEL_ROW)
 #pragma unroll
                 for (int i = 0; i < PANELS; i++)
-                    copy_vector(to + i * pitch, source + i * PANEL_ROW);
+                    copy_vector(to + i * pitch, source + i * MN_PANEL_ROW);
         }
 #pragma unroll 1
-        for (; row < end; row += step, source += step * stride, to += step * PANEL_ROW) {
+        for (; row < end; row += step, source += step * stride, to += step * MN_PANEL_ROW) {
             const bool is_there = there(row);
 #pragma unroll 1
             for (int i = 0; i < PANELS; i++) {
-                int valid = is_there ? max(0, min(bytes - i * PANEL_ROW, (int)VECTOR)) : 0;
-                const char *from = valid > 0 ? source + i * PANEL_ROW : view.base;
+                int valid = is_there ? max(0, min(bytes - i * MN_PANEL_ROW, (int)VECTOR)) : 0;
+                const char *from = valid > 0 ? source + i * MN_PANEL_ROW : view.base;
                 if (view.operand.vectors)
                     copy_vector(to + i * pitch, from, valid);
                 else
@@ -83,29 +83,25 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
         }
     }
 
-    /*
-     * Products work on 64 rows and columns whatever there are. Rows from p.rows on and columns from
-     * `used` on hold anything, NaN included: a row's garbage stays in its own row, which is not
-     * stored, and a column's in its own scores, which no softmax and no weight takes in. Columns
-     * between p.columns and `used` get weight 0, so they must be zeros.
-     */
+    /* Products work on 64 rows and columns whatever there are. Rows from p.rows on hold anything,
+       NaN included: a row's garbage stays in its own row, which is not stored. Columns from
+       p.columns on get weight 0, so they must be zeros. */
 
     /* Starts to load a score matrix's operands; tells whether any of this thread's columns is
      * there. */
     __device__ bool load(const stage &task, const slot &s) const
     {
         const presence there = task.columns();
-        const int used = (p.columns + 15) / 16 * 16; /* beyond, scores and weights are not used */
-        load_panels(s.queries, rows * PANEL_ROW, view_of<E>(p.operand[stage::row_operand], task.at),
-                    task.rows_read(), p.rows);
-        load_panels(s.keys, columns * PANEL_ROW,
-                    view_of<E>(p.operand[stage::column_operand], task.at), there, used);
+        load_panels(s.queries, rows * MN_PANEL_ROW,
+                    view_of<E>(p.operand[stage::row_operand], task.at), task.rows_read(), p.rows);
+        load_panels(s.keys, columns * MN_PANEL_ROW,
+                    view_of<E>(p.operand[stage::column_operand], task.at), there, columns);
         if (stage::has_result)
-            load_panels(s.values, columns * PANEL_ROW,
-                        view_of<E>(p.operand[MN_OPERAND_VALUES], task.at), there, used);
+            load_panels(s.values, columns * MN_PANEL_ROW,
+                        view_of<E>(p.operand[MN_OPERAND_VALUES], task.at), there, columns);
         copies_commit();
         bool any = false;
-        for (int x = threadIdx.x; x < used; x += blockDim.x) {
+        for (int x = threadIdx.x; x < columns; x += blockDim.x) {
             float2 b = there(x) ? task.column_bias(x) : make_float2(infinity(), 0.0f);
             s.bias[x] = b.x;
             if (FORM == LEFT_MEAN)
@@ -124,20 +120,21 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
                         panel_descriptor(address + i * pitch), add);
     }
 
-    /* Takes the first 16 * count columns of a tile of 64 into the sums. */
-    __device__ void take_tile(const slot &s, int tile, int count, const float (&row_bias)[2])
+    /* Takes a tile of 64 columns into the sums. */
+    __device__ void take_tile(const slot &s, int tile, const float (&row_bias)[2])
     {
-        const uint32_t queries = shared_address(s.queries) + warp / 4 * 64 * PANEL_ROW;
-        const uint32_t keys = shared_address(s.keys) + tile * 64 * PANEL_ROW;
+        const uint32_t queries = shared_address(s.queries) + warp / 4 * 64 * MN_PANEL_ROW;
+        const uint32_t keys = shared_address(s.keys) + tile * 64 * MN_PANEL_ROW;
         float x[N][4], shrink[2];
         wgmma_begin();
 #pragma unroll
         for (int k = 0; k < 4 * PANELS; k++)
-            units::scores(x, panel_descriptor(queries + k / 4 * rows * PANEL_ROW + k % 4 * 32),
-                          panel_descriptor(keys + k / 4 * columns * PANEL_ROW + k % 4 * 32), k > 0);
+            units::scores(x, panel_descriptor(queries + k / 4 * rows * MN_PANEL_ROW + k % 4 * 32),
+                          panel_descriptor(keys + k / 4 * columns * MN_PANEL_ROW + k % 4 * 32),
+                          k > 0);
         wgmma_end();
         const score_bias terms = {s.bias + tile * 64, columns, {row_bias[0], row_bias[1]}};
-        softmax_tile<stage::right, FORM == LEFT_MEAN>(x, state, shrink, terms, p.scale, count,
+        softmax_tile<stage::right, FORM == LEFT_MEAN>(x, state, shrink, terms, p.scale, N / 2,
                                                       lane);
         if (tile > 0) {
             if (stage::has_mean)
@@ -146,14 +143,14 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
                 multiply(result, shrink);
         }
         if constexpr (stage::has_mean || stage::has_result)
-            take_weights(s, tile, x, count);
+            take_weights(s, tile, x);
     }
 
     /* Adds the rows of keys and values, each times its weight. */
-    __device__ void take_weights(const slot &s, int tile, const float (&x)[N][4], int count)
+    __device__ void take_weights(const slot &s, int tile, const float (&x)[N][4])
     {
-        const uint32_t keys = shared_address(s.keys) + tile * 64 * PANEL_ROW;
-        const uint32_t values = shared_address(s.values) + tile * 64 * PANEL_ROW;
+        const uint32_t keys = shared_address(s.keys) + tile * 64 * MN_PANEL_ROW;
+        const uint32_t values = shared_address(s.values) + tile * 64 * MN_PANEL_ROW;
         fragment_a weights[N / 2];
 #pragma unroll
         for (int n = 0; n < N / 2; n++)
@@ -163,15 +160,13 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
                     element<E>::pack(x[2 * n + i / 2][i % 2 * 2], x[2 * n + i / 2][i % 2 * 2 + 1]);
         wgmma_begin();
 #pragma unroll
-        for (int n = 0; n < N / 2; n++)
-            if (n < count) {
-                if (stage::has_mean)
-                    weigh(mean, weights[n], keys + n * 16 * PANEL_ROW, columns * PANEL_ROW,
-                          tile > 0 || n > 0);
-                if (stage::has_result)
-                    weigh(result, weights[n], values + n * 16 * PANEL_ROW, columns * PANEL_ROW,
-                          tile > 0 || n > 0);
-            }
+        for (int n = 0; n < N / 2; n++) {
+            if (stage::has_mean)
+                weigh(mean, weights[n], keys + n * 16 * MN_PANEL_ROW, columns * MN_PANEL_ROW, 1);
+            if (stage::has_result)
+                weigh(result, weights[n], values + n * 16 * MN_PANEL_ROW, columns * MN_PANEL_ROW,
+                      1);
+        }
         wgmma_end();
     }
 
@@ -179,7 +174,7 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
     __device__ void store(const stage &task, const slot &s, int number, outputs &sums,
                           const float (&factor)[2], bool any)
     {
-        const int panel = rows * PANEL_ROW;
+        const int panel = rows * MN_PANEL_ROW;
         if (!any) {
             asm volatile("" ::: "memory");
             set_zero(sums);
@@ -188,7 +183,7 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
         limit_overflow<E>(sums);
         __syncwarp();
         /* Four 8 x 8 matrices at a time: rows 0-7 and 8-15 of two units of 8 features. */
-        const uint32_t place = shared_address(s.queries) + (row0 + lane % 16) * PANEL_ROW;
+        const uint32_t place = shared_address(s.queries) + (row0 + lane % 16) * MN_PANEL_ROW;
 #pragma unroll
         for (int n = 0; n < 8 * PANELS; n += 2) {
             uint32_t x[4];
@@ -210,9 +205,9 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
             if (there(row))
 #pragma unroll
                 for (int k = 0; k < PANELS; k++)
-                    if (k * PANEL_ROW < bytes)
-                        store_vector<E>(to + k * PANEL_ROW, from + k * panel, view.operand.vectors,
-                                        bytes - k * PANEL_ROW);
+                    if (k * MN_PANEL_ROW < bytes)
+                        store_vector<E>(to + k * MN_PANEL_ROW, from + k * panel,
+                                        view.operand.vectors, bytes - k * MN_PANEL_ROW);
         }
     }
 
@@ -221,13 +216,10 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
         const int x = row0 + lane / 4;
         const float row_bias[2] = {task.row_bias(x), task.row_bias(x + 8)};
         state.start();
-        for (int tile = 0; tile * 64 < p.columns; tile++) {
-            int count = (min(p.columns - tile * 64, 64) + 15) / 16;
-            if (count == N / 2)
-                take_tile(s, tile, N / 2, row_bias);
-            else
-                take_tile(s, tile, count, row_bias);
-        }
+        set_zero(mean);
+        set_zero(result);
+        for (int tile = 0; tile * 64 < p.columns; tile++)
+            take_tile(s, tile, row_bias);
         state.template finish<stage::right>();
         float factor[2];
         for (int r = 0; r < 2; r++) {

@@ -60,16 +60,65 @@ MN_LAYOUT_FUNCTION int mn_fused_bytes(int blocks, int block, int steps, int pitc
     return pitch + tensors * blocks * mn_fused_block_pitch(block, pitch) + 2 * side * side * 4;
 }
 
-/* The hopper kernels: rows as shared memory holds them, and bytes of a score matrix's operands. */
-MN_LAYOUT_FUNCTION int mn_hopper_rows(int rows)
+/* Kernels of warpgroups: rows of a score matrix's operands lie in panels of 64 features, their
+   number rounded up to 64. */
+enum { MN_PANEL_FEATURES = 64, MN_PANEL_ROW = 128, MN_PANEL_ALIGNMENT = 1024 };
+
+MN_LAYOUT_FUNCTION int mn_panel_rows(int rows)
 {
     return (rows + 63) / 64 * 64;
 }
 
+/* The hopper kernels: bytes of a score matrix's operands. */
 MN_LAYOUT_FUNCTION int mn_hopper_slot_bytes(int rows, int columns, int panels, int has_result)
 {
-    int matrices = mn_hopper_rows(rows) + (has_result ? 2 : 1) * mn_hopper_rows(columns);
-    return panels * matrices * 128 + (2 * mn_hopper_rows(columns) * 4 + 16 + 1023) / 1024 * 1024;
+    int matrices = mn_panel_rows(rows) + (has_result ? 2 : 1) * mn_panel_rows(columns);
+    return panels * matrices * MN_PANEL_ROW +
+           (2 * mn_panel_rows(columns) * 4 + 16 + 1023) / 1024 * 1024;
+}
+
+/*
+ * The ring kernel. A stage of the pipeline holds three matrices of one task, and terms: of each
+ * column the bias, and of each query of LEFT two more.
+ */
+MN_LAYOUT_FUNCTION int mn_ring_side(int blocks, int block)
+{
+    return mn_panel_rows(blocks > block ? blocks : block);
+}
+
+MN_LAYOUT_FUNCTION int mn_ring_stage_bytes(int side, int panels)
+{
+    int bytes = 3 * panels * side * MN_PANEL_ROW + 3 * side * 4 + 64;
+    return (bytes + MN_PANEL_ALIGNMENT - 1) / MN_PANEL_ALIGNMENT * MN_PANEL_ALIGNMENT;
+}
+
+/* Of a work-group: the stages, their barriers, and the bias of the first, an inner and the last
+   block's columns. */
+MN_LAYOUT_FUNCTION int mn_ring_bytes(int side, int panels, int stages)
+{
+    return stages * mn_ring_stage_bytes(side, panels) + 256 + 3 * side * 4;
+}
+
+/*
+ * In the workspace: a counter for each stage of the program and slot, then the slots. A slot holds
+ * of one head the tensors aL/s of each step, aR/cR of all but the last, y, all [block][position];
+ * then cL of each step, [position][block rounded up to 64], in units of log2.
+ */
+MN_LAYOUT_FUNCTION long long mn_ring_counter_bytes(int steps, int slots)
+{
+    return (2LL * steps * slots * 4 + MN_PANEL_ALIGNMENT - 1) / MN_PANEL_ALIGNMENT *
+           MN_PANEL_ALIGNMENT;
+}
+
+MN_LAYOUT_FUNCTION long long mn_ring_tensor_bytes(int blocks, int block, int panels)
+{
+    return (long long)blocks * block * panels * MN_PANEL_ROW;
+}
+
+MN_LAYOUT_FUNCTION long long mn_ring_slot_bytes(int blocks, int block, int panels, int steps)
+{
+    return 2 * steps * mn_ring_tensor_bytes(blocks, block, panels) +
+           4LL * steps * block * mn_panel_rows(blocks);
 }
 
 #endif

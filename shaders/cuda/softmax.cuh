@@ -174,4 +174,43 @@ __device__ inline void softmax_tile(float (&s)[N][4], softmax_state &state, floa
     }
 }
 
+/*
+ * The same, with entropy, where every column is there and has no bias and the scale is positive:
+ * then the largest score is that of the largest product. Two sums a row keep more additions under
+ * way at a time.
+ */
+template <int N>
+__device__ inline void softmax_plain_tile(float (&s)[N][4], softmax_state &state,
+                                          float (&shrink)[2], float scale)
+{
+    float tile[2];
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        float even = s[0][2 * r], odd = s[0][2 * r + 1];
+#pragma unroll
+        for (int n = 1; n < N; n++) {
+            even = fmaxf(even, s[n][2 * r]);
+            odd = fmaxf(odd, s[n][2 * r + 1]);
+        }
+        tile[r] = row_largest(fmaxf(even, odd)) * scale;
+    }
+    state.raise<true>(tile, shrink);
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const float base = state.base(r);
+        float sums[2] = {}, weighted[2] = {};
+#pragma unroll
+        for (int n = 0; n < N; n++)
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+                const float y = fmaf(s[n][2 * r + i], scale, -base);
+                s[n][2 * r + i] = exp2_fast(y);
+                sums[i] += s[n][2 * r + i];
+                weighted[i] = fmaf(s[n][2 * r + i], y, weighted[i]);
+            }
+        state.sum[r] += sums[0] + sums[1];
+        state.entropy[r] += weighted[0] + weighted[1];
+    }
+}
+
 #endif

@@ -414,6 +414,52 @@ CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute,
     return fake_leave(result);
 }
 
+/* ---- tensor maps; the first word of one is its address ---- */
+
+static bool is_map(CUtensorMap *map, uint64_t address)
+{
+    return (uintptr_t)map % 64 == 0 && address % 16 == 0 && address != 0;
+}
+
+CUresult cuTensorMapEncodeTiled(CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank,
+                                void *address, const cuuint64_t *extents, const cuuint64_t *strides,
+                                const cuuint32_t *box, const cuuint32_t *steps,
+                                CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
+                                CUtensorMapL2promotion promotion, CUtensorMapFloatOOBfill fill)
+{
+    (void)type, (void)interleave, (void)swizzle, (void)promotion, (void)fill;
+    CUresult result = fake_enter_context("cuTensorMapEncodeTiled");
+    bool right = is_map(map, (uintptr_t)address) && rank >= 1 && rank <= 5;
+    for (cuuint32_t i = 0; right && i < rank; i++)
+        right = extents[i] > 0 && extents[i] <= UINT64_C(1) << 32 && box[i] > 0 && box[i] <= 256 &&
+                steps[i] == 1 &&
+                (i == 0 || (strides[i - 1] > 0 && strides[i - 1] % 16 == 0 &&
+                            strides[i - 1] < UINT64_C(1) << 40));
+    if (result == CUDA_SUCCESS && !right)
+        result = fake_misuse("cuTensorMapEncodeTiled", "shape", CUDA_ERROR_INVALID_VALUE);
+    if (result == CUDA_SUCCESS)
+        *map = (CUtensorMap){.opaque = {(uintptr_t)address}};
+    return fake_leave(result);
+}
+
+CUresult cuTensorMapReplaceAddress(CUtensorMap *map, void *address)
+{
+    CUresult result = fake_enter("cuTensorMapReplaceAddress");
+    if (result == CUDA_SUCCESS && (!is_map(map, (uintptr_t)address) || map->opaque[0] == 0))
+        result = fake_misuse("cuTensorMapReplaceAddress", "address", CUDA_ERROR_INVALID_VALUE);
+    if (result == CUDA_SUCCESS)
+        map->opaque[0] = (uintptr_t)address;
+    return fake_leave(result);
+}
+
+static bool has_attribute(const CUlaunchConfig *c, CUlaunchAttributeID id)
+{
+    for (unsigned i = 0; i < c->numAttrs; i++)
+        if (c->attrs[i].id == id)
+            return true;
+    return false;
+}
+
 static bool is_shape(const CUlaunchConfig *c)
 {
     return c->gridDimX > 0 && c->gridDimX < 1u << 31 && c->gridDimY > 0 && c->gridDimY <= 65535 &&
@@ -437,12 +483,14 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, voi
     if (result != CUDA_SUCCESS)
         return fake_leave(result);
     fake_launch *launch = &fake_state.latest[fake_state.launches++ % FAKE_LAUNCHES];
-    *launch = (fake_launch){.grid = {config->gridDimX, config->gridDimY, config->gridDimZ},
-                            .threads = config->blockDimX,
-                            .shared_memory = config->sharedMemBytes,
-                            .overlaps = config->numAttrs > 0,
-                            .stream = stream == &legacy ? NULL : stream,
-                            .context = fake_current()};
+    *launch = (fake_launch){
+        .grid = {config->gridDimX, config->gridDimY, config->gridDimZ},
+        .threads = config->blockDimX,
+        .shared_memory = config->sharedMemBytes,
+        .overlaps = has_attribute(config, CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION),
+        .cooperative = has_attribute(config, CU_LAUNCH_ATTRIBUTE_COOPERATIVE),
+        .stream = stream == &legacy ? NULL : stream,
+        .context = fake_current()};
     snprintf(launch->kernel, sizeof launch->kernel, "%s", function->name);
     if (stream->capturing)
         stream->captured++;

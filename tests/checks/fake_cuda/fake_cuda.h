@@ -24,7 +24,8 @@ typedef struct fake_launch {
     unsigned grid[3], threads, shared_memory;
     CUstream stream;
     CUcontext context;
-    bool overlaps; /* may begin before the one ahead has ended */
+    bool overlaps;    /* may begin before the one ahead has ended */
+    bool cooperative; /* all its work-groups run at once */
 } fake_launch;
 
 /* Objects alive. A context counts while it is retained, or was made by fake_cuda_context. */

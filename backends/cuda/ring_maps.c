@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/cuda/ring.h"
+
+#include "backends/cuda/cuda.h"
+#include "core/error.h"
+
+/*
+ * Tensor maps of the ring kernel: what its boxes are cut from. They are made with the plan; an
+ * execution only puts its addresses in. Where a tensor cannot be described, the kernel copies row
+ * by row: masked keys, rows that do not begin at multiples of 16 bytes, strides that are negative
+ * or 0, blocks apart from each other whose last one is not whole.
+ */
+
+enum { AXES = 5, ELEMENT = 2, ALIGNMENT = 16 };
+
+static const int64_t longest_stride = INT64_C(1) << 40;
+
+typedef struct map_shape {
+    uint64_t extent[AXES];
+    int64_t stride[AXES]; /* in bytes; of feature unused */
+    uint32_t box[AXES];
+} map_shape;
+
+/* Whether a map can have such a shape. Where an axis has one index its stride is not used, but
+   looked at. */
+static bool fits(map_shape *shape)
+{
+    for (int i = 1; i < AXES; i++) {
+        if (shape->extent[i] == 1)
+            shape->stride[i] = ALIGNMENT;
+        if (shape->stride[i] <= 0 || shape->stride[i] >= longest_stride ||
+            shape->stride[i] % ALIGNMENT != 0)
+            return false;
+    }
+    return true;
+}
+
+static CUresult encode(const mn_cuda_driver *driver, const map_shape *shape, monarch_dtype dtype,
+                       uint64_t *map)
+{
+    CUtensorMap made;
+    cuuint64_t extents[AXES], strides[AXES - 1];
+    const cuuint32_t steps[AXES] = {1, 1, 1, 1, 1};
+    for (int i = 0; i < AXES; i++)
+        extents[i] = shape->extent[i];
+    for (int i = 1; i < AXES; i++)
+        strides[i - 1] = (cuuint64_t)shape->stride[i];
+    memset(&made, 0, sizeof made);
+    CUresult result = driver->tensor_map_encode(
+        &made,
+        dtype == MONARCH_F16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
+        AXES, (void *)(uintptr_t)MN_PANEL_ALIGNMENT, extents, strides, shape->box, steps,
+        CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+        CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    memcpy(map, &made, sizeof made);
+    return result;
+}
+
+/* Strides of an operand from token to token of a block and from block to block, in elements. */
+typedef struct walk {
+    int64_t token, block;
+    bool linear; /* blocks follow each other without a gap */
+} walk;
+
+static walk walk_of(const mn_operand_params *o, const mn_program *program)
+{
+    int64_t block = program->problem.block_size;
+    walk w = {o->index, o->group, false};
+    w.token = block > 1 ? w.token : w.block;
+    w.block = program->blocks > 1 ? w.block : block * w.token;
+    w.linear = w.block == block * w.token;
+    return w;
+}
+
+/* Rows of a block of q, k or v: of a linear walk x is the token, so that boxes end with the
+   sequence, and what lies before and behind it is zero. */
+static map_shape block_shape(const mn_program *program, const mn_operand_params *o, const walk *w)
+{
+    const monarch_problem *p = &program->problem;
+    return (map_shape){.extent = {(uint64_t)o->width,
+                                  (uint64_t)(w->linear ? p->tokens : p->block_size),
+                                  w->linear ? 1 : (uint64_t)program->blocks,
+                                  (uint64_t)(p->heads / o->head_share), (uint64_t)p->batch},
+                       .stride = {0, w->token * ELEMENT, w->block * ELEMENT, o->head * ELEMENT,
+                                  o->batch * ELEMENT},
+                       .box = {MN_PANEL_FEATURES, (uint32_t)p->block_size, 1, 1, 1}};
+}
+
+/* Queries of a position in all blocks. */
+static map_shape position_shape(const mn_program *program, const mn_operand_params *o,
+                                const walk *w)
+{
+    const monarch_problem *p = &program->problem;
+    return (map_shape){.extent = {(uint64_t)o->width, (uint64_t)p->block_size,
+                                  (uint64_t)program->blocks, (uint64_t)p->heads,
+                                  (uint64_t)p->batch},
+                       .stride = {0, w->token * ELEMENT, w->block * ELEMENT, o->head * ELEMENT,
+                                  o->batch * ELEMENT},
+                       .box = {MN_PANEL_FEATURES, 1, (uint32_t)program->blocks, 1, 1}};
+}
+
+static map_shape slot_shape(const mn_program *program, const mn_ring_params *ring)
+{
+    const monarch_problem *p = &program->problem;
+    uint64_t block = (uint64_t)p->block_size, blocks = (uint64_t)program->blocks;
+    int64_t row = ring->tensor_bytes / (int64_t)(block * blocks);
+    return (map_shape){
+        .extent = {(uint64_t)row / ELEMENT, block, blocks, 2 * (uint64_t)p->steps,
+                   (uint64_t)ring->slots},
+        .stride = {0, row, (int64_t)block * row, ring->tensor_bytes, ring->slot_bytes},
+        .box = {MN_PANEL_FEATURES, (uint32_t)block, 1, 1, 1}};
+}
+
+/* The shapes of all maps; false where one tensor has none. */
+static bool shapes_of(const mn_program *program, const mn_operand_params *operands,
+                      mn_ring_params *ring, map_shape shapes[MN_RING_MAPS])
+{
+    static const int numbers[] = {MN_OPERAND_QUERIES, MN_OPERAND_KEYS, MN_OPERAND_VALUES};
+    const monarch_problem *p = &program->problem;
+    const bool whole = p->tokens == program->blocks * p->block_size;
+    bool fit = !p->has_mask;
+    for (int i = 0; i < 3; i++) {
+        const mn_operand_params *o = &operands[numbers[i]];
+        const walk w = walk_of(o, program);
+        shapes[i] = block_shape(program, o, &w);
+        ring->linear[i] = w.linear;
+        fit = fit && o->vectors && (w.linear || whole);
+        if (i == MN_RING_QUERIES)
+            shapes[MN_RING_ACROSS] = position_shape(program, o, &w);
+    }
+    /* A box that begins a row early, or a row late, has zeros there. */
+    shapes[MN_RING_ACROSS_SHORT] = shapes[MN_RING_ACROSS];
+    shapes[MN_RING_ACROSS_SHORT].extent[2] -= program->blocks > 1;
+    ring->short_y = program->first > 0 ? -1 : program->blocks == 1;
+    shapes[MN_RING_SLOTS] = shapes[MN_RING_SLOTS_ACROSS] = slot_shape(program, ring);
+    shapes[MN_RING_SLOTS_ACROSS].box[1] = 1;
+    shapes[MN_RING_SLOTS_ACROSS].box[2] = (uint32_t)program->blocks;
+    for (int i = 0; i < MN_RING_MAPS; i++)
+        fit = fit && fits(&shapes[i]);
+    return fit;
+}
+
+monarch_status mn_cuda_ring_make_maps(const monarch_plan *plan, mn_cuda_launch *launch,
+                                      monarch_error *error)
+{
+    const mn_cuda_driver *driver = mn_cuda_device_of(plan->device)->driver;
+    mn_ring_params *ring = &launch->ring;
+    map_shape shapes[MN_RING_MAPS];
+    ring->uses_maps = driver->tensor_map_encode && driver->tensor_map_replace &&
+                      shapes_of(&plan->program, launch->params.block.operand, ring, shapes);
+    for (int i = 0; i < MN_RING_MAPS && ring->uses_maps; i++)
+        MN_TRY(mn_cuda_check(
+            driver, encode(driver, &shapes[i], plan->program.problem.q.dtype, ring->maps[i]),
+            "cuTensorMapEncodeTiled", error));
+    return MONARCH_OK;
+}
+
+/* Address of the first token of a linear operand: that of its rows is the padding's. */
+static uint64_t first_token(const mn_stage_params *block, const mn_operand_params *o, bool linear)
+{
+    int64_t token = block->columns > 1 ? o->index : o->group;
+    return o->address + (linear ? (uint64_t)(block->first * token * ELEMENT) : 0);
+}
+
+CUresult mn_cuda_ring_bind(const mn_cuda_driver *driver, const mn_stage_params *block,
+                           mn_ring_params *ring)
+{
+    static const int operands[] = {MN_OPERAND_QUERIES, MN_OPERAND_KEYS, MN_OPERAND_VALUES};
+    uint64_t address[MN_RING_MAPS];
+    for (int i = 0; i < 3; i++) {
+        const mn_operand_params *o = &block->operand[operands[i]];
+        ring->uses_maps = ring->uses_maps && o->vectors; /* as it turns out */
+        address[i] = first_token(block, o, ring->linear[i]);
+    }
+    const mn_operand_params *q = &block->operand[MN_OPERAND_QUERIES];
+    address[MN_RING_ACROSS] = address[MN_RING_ACROSS_SHORT] = q->address;
+    if (ring->short_y < 0)
+        address[MN_RING_ACROSS_SHORT] += (uint64_t)(q->group * ELEMENT);
+    address[MN_RING_SLOTS] = address[MN_RING_SLOTS_ACROSS] =
+        block->operand[MN_OPERAND_STATS].address + (uint64_t)ring->counter_bytes;
+    CUresult result = CUDA_SUCCESS;
+    for (int i = 0; i < MN_RING_MAPS && ring->uses_maps && result == CUDA_SUCCESS; i++)
+        result = driver->tensor_map_replace((CUtensorMap *)(void *)ring->maps[i],
+                                            (void *)(uintptr_t)address[i]);
+    return result;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MN_CUDA_BARRIER_CUH
+#define MN_CUDA_BARRIER_CUH
+
+#include "shaders/cuda/operand.cuh"
+
+/*
+ * Barriers in shared memory (sm_90): each counts arrivals; with the last one expected a phase ends
+ * and the next begins. Whoever waits says which phase by its parity, and must have seen each phase
+ * end before the next one can.
+ */
+
+__device__ inline void barrier_start(uint64_t *barrier, int arrivals)
+{
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)),
+                 "r"(arrivals)
+                 : "memory");
+}
+
+__device__ inline void barrier_arrive(uint64_t *barrier)
+{
+    asm volatile(
+        "mbarrier.arrive.release.cta.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier))
+        : "memory");
+}
+
+/* Arrives when the copies that this thread has started so far are done. */
+__device__ inline void barrier_arrive_after_copies(uint64_t *barrier)
+{
+    asm volatile(
+        "cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(shared_address(barrier))
+        : "memory");
+}
+
+__device__ inline bool barrier_ended(uint64_t *barrier, int parity)
+{
+    uint32_t ended;
+    asm volatile("{\n.reg .pred p;\n"
+                 "mbarrier.try_wait.parity.acquire.cta.shared::cta.b64 p, [%1], %2;\n"
+                 "selp.u32 %0, 1, 0, p;\n}\n"
+                 : "=r"(ended)
+                 : "r"(shared_address(barrier)), "r"(parity)
+                 : "memory");
+    return ended != 0;
+}
+
+__device__ inline void barrier_wait(uint64_t *barrier, int parity)
+{
+    while (!barrier_ended(barrier, parity)) {
+    }
+}
+
+/* Arrives, and lets the phase wait for so many bytes of the copy engine's. */
+__device__ inline void barrier_arrive_expecting(uint64_t *barrier, int bytes)
+{
+    asm volatile("mbarrier.arrive.expect_tx.release.cta.shared::cta.b64 _, [%0], %1;" ::"r"(
+                     shared_address(barrier)),
+                 "r"(bytes)
+                 : "memory");
+}
+
+/* How the L2 cache treats what is read for the last time, and what is read again. */
+__device__ inline uint64_t policy_last_use()
+{
+    uint64_t policy;
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+
+__device__ inline uint64_t policy_used_again()
+{
+    uint64_t policy;
+    asm volatile("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+
+/* Starts to copy a box of a tensor; `map` describes both. Elements outside the tensor become 0. */
+__device__ inline void copy_box(char *target, const void *map, uint64_t *barrier, uint64_t policy,
+                                int feature, int x, int y, int head, int batch)
+{
+    asm volatile(
+        "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+        ".L2::cache_hint [%0], [%1, {%3, %4, %5, %6, %7}], [%2], %8;" ::"r"(shared_address(target)),
+        "l"(map), "r"(shared_address(barrier)), "r"(feature), "r"(x), "r"(y), "r"(head), "r"(batch),
+        "l"(policy)
+        : "memory");
+}
+
+/* Starts to copy bytes, a multiple of 16 as are both addresses. */
+__device__ inline void copy_bytes(void *target, const void *source, int bytes, uint64_t *barrier)
+{
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
+                 "[%0], [%1], %2, [%3];" ::"r"(shared_address(target)),
+                 "l"(source), "r"(bytes), "r"(shared_address(barrier))
+                 : "memory");
+}
+
+/* Between what others wrote to global memory and the copy engine's reading of it. */
+__device__ inline void fence_for_copies()
+{
+    asm volatile("fence.proxy.async.global;" ::: "memory");
+}
+
+/* Counters in global memory, by which work-groups tell each other what is done. */
+
+/* Adds one when all that this thread has seen done is visible to the whole device. */
+__device__ inline void counter_add(uint32_t *counter)
+{
+    asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(counter) : "memory");
+}
+
+/* Waits for a counter that only grows, and may wrap, to reach `target`. */
+__device__ inline void counter_wait(const uint32_t *counter, uint32_t target)
+{
+    for (;;) {
+        uint32_t value;
+        asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(counter) : "memory");
+        if ((int32_t)(value - target) >= 0)
+            return;
+        __nanosleep(20);
+    }
+}
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MN_CUDA_RING_CUH
+#define MN_CUDA_RING_CUH
+
+#include <cooperative_groups.h>
+
+#include "shaders/cuda/ring_compute.cuh"
+
+/*
+ * All stages of all heads in one launch, for sm_90. Heads follow each other closely, so that what a
+ * stage hands to the next is still in the cache when it is read, and the workspace is a ring of a
+ * few heads. In a work-group some warps load the operands of the next tasks into a pipeline in
+ * shared memory while GROUPS warpgroups compute, 64 rows of a score matrix at a time.
+ */
+
+/*
+ * Registers of a thread that computes, and of one that does not, of the last warpgroup. A
+ * work-group has as many for its threads as it was launched with: 128 for 512, 168 for 384.
+ */
+template <int GROUPS> struct ring_registers;
+
+template <> struct ring_registers<3> {
+    static constexpr int compute = 152, other = 56;
+};
+
+template <> struct ring_registers<2> {
+    static constexpr int compute = 216, other = 72;
+};
+
+/* The part of one warp in a work-group. */
+template <class E, int PANELS, int GROUPS> struct ring_worker {
+    static constexpr int threads = (GROUPS + 1) * WARPGROUP;
+
+    const mn_stage_params &p;
+    const mn_ring_params &r;
+    ring_memory memory;
+    ring_workspace workspace;
+    int warp, lane; /* the warp among those that do not compute */
+
+    __device__ ring_row_loader<E, PANELS> row_loader() const
+    {
+        return {p, memory, workspace, lane};
+    }
+
+    __device__ ring_box_loader<PANELS> box_loader(int index) const
+    {
+        return {p, r, memory, workspace, memory.full(index), policy_used_again()};
+    }
+
+    __device__ bool loads() const
+    {
+        return warp == 0;
+    }
+
+    __device__ void load(const ring_schedule &at, int number) const
+    {
+        const int index = number % r.stages;
+        const ring_task task = at.task();
+        /* First for others: most likely they are done, but to see it takes time. */
+        ring_wait(workspace, at, task, lane);
+        if (number >= r.stages)
+            barrier_wait(memory.done(index), (number / r.stages - 1) % 2);
+        if (!r.uses_maps)
+            row_loader().load_task(at, task, index);
+        else if (lane == 0) {
+            fence_for_copies();
+            box_loader(index).load_task(at, task, index);
+        }
+        __syncwarp();
+    }
+
+    __device__ void load_all(ring_schedule at, bool first_is_loaded) const
+    {
+        int number = 0;
+        for (; !at.ended(); number++, at.advance(gridDim.x))
+            if (number > 0 || !first_is_loaded)
+                load(at, number);
+        end(number);
+    }
+
+    /* Tells those that compute that there is no further task. */
+    __device__ void end(int number) const
+    {
+        const int index = number % r.stages;
+        if (number >= r.stages)
+            barrier_wait(memory.done(index), (number / r.stages - 1) % 2);
+        if (lane == 0)
+            memory.stage<PANELS>(index).task->stage = -1;
+        __syncwarp();
+        if (lane == 0 || !r.uses_maps)
+            barrier_arrive(memory.full(index));
+        if (lane == 0 && !r.uses_maps)
+            barrier_arrive(memory.full(index));
+    }
+
+    /* Tells other work-groups what is done, and cleans up for the next task in that place. A stage
+       can only be full again, and done again, when this has seen it done. */
+    __device__ void signal_all(ring_schedule at) const
+    {
+        ring_schedule next = at;
+        next.advance(r.stages * gridDim.x);
+        for (int number = 0; !at.ended(); number++) {
+            const int index = number % r.stages;
+            const ring_task task = at.task();
+            barrier_wait(memory.done(index), number / r.stages % 2);
+            if (r.uses_maps && r.cleans && !next.ended())
+                ring_clean<PANELS>(p, memory, memory.stage<PANELS>(index), next.stage % 2 != 0,
+                                   lane);
+            if (lane == 0) {
+                barrier_arrive(memory.full(index));
+                counter_add(workspace.counter(task.stage, task.slot));
+            }
+            __syncwarp();
+            at.advance(gridDim.x);
+            next.advance(gridDim.x);
+        }
+    }
+
+    /* Shared memory becomes 0: rows behind boxes count as zeros until a task writes there. */
+    __device__ void clear_memory() const
+    {
+        const bool is_whole = p.columns % 64 == 0 && p.groups % 64 == 0;
+        for (int i = threadIdx.x * VECTOR; !is_whole && i < r.stages * r.stage_bytes;
+             i += threads * VECTOR)
+            *reinterpret_cast<uint4 *>(memory.base + i) = make_uint4(0, 0, 0, 0);
+        for (int i = threadIdx.x; i < 3 * r.side; i += threads) {
+            const int which = i / r.side, x = i % r.side;
+            ring_task block = {};
+            block.index = which == 0 ? 0 : which == 1 ? 1 : p.groups - 1;
+            const presence there = ring_tokens(p, block);
+            const bool is_inner = which == 1 && x < p.columns;
+            memory.block_bias(0)[i] = is_inner || (which != 1 && there(x)) ? 0.0f : infinity();
+        }
+        fence_for_wgmma();
+    }
+
+    __device__ void start_barriers() const
+    {
+        const int arrivals = r.uses_maps ? 1 : WARP + 1; /* of those that load */
+        for (int i = 0; i < r.stages; i++) {
+            barrier_start(memory.full(i), arrivals + 1);
+            barrier_start(memory.normalised(i), mn_panel_rows(p.groups) / MN_TILE_ROWS);
+            barrier_start(memory.done(i), GROUPS * WARPGROUP / WARP);
+        }
+        for (int i = 0; i < r.stages; i++)
+            barrier_arrive(memory.full(i)); /* for the warp that signals: nothing was done yet */
+    }
+
+    /* Sees to it that barriers and counters are ready for everyone behind this. The first task is
+       on its way meanwhile, if it needs nothing of other work-groups; tells whether. */
+    __device__ bool begin(const ring_schedule &at) const
+    {
+        clear_memory();
+        if (threadIdx.x == 0)
+            start_barriers();
+        if (blockIdx.x == 0)
+            for (int i = threadIdx.x; i < 2 * p.steps * r.slots; i += threads)
+                *workspace.counter(0, i) = 0;
+        __syncthreads();
+        const bool ready = !at.ended() && at.stage == 0 && at.time < r.slots;
+        if (ready && loads())
+            load(at, 0);
+        cooperative_groups::this_grid().sync();
+        return ready;
+    }
+
+    __device__ void run(const ring_schedule &at, bool first_is_loaded) const
+    {
+        if (loads())
+            load_all(at, first_is_loaded);
+        else if (warp == 1)
+            signal_all(at);
+    }
+};
+
+template <class E, int PANELS, int GROUPS, bool NARROW>
+__device__ __forceinline__ void ring(const mn_stage_params &p, const mn_ring_params &r)
+{
+    extern __shared__ __align__(1024) char shared[];
+    const int warp = warp_index(), lane = threadIdx.x % WARP, group = warp / 4;
+    const ring_worker<E, PANELS, GROUPS> worker = {p,   r, {shared, r}, {p, r}, warp - 4 * GROUPS,
+                                                   lane};
+    const ring_schedule at(p, r);
+    const bool first_is_loaded = worker.begin(at);
+    if (group < GROUPS) {
+        asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(ring_registers<GROUPS>::compute));
+        const ring_compute<E, PANELS, GROUPS, NARROW> compute = {
+            p, r, worker.memory, worker.workspace, group, warp % 4, lane};
+        compute.run();
+    } else {
+        asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(ring_registers<GROUPS>::other));
+        worker.run(at, first_is_loaded);
+    }
+}
+
+#endif

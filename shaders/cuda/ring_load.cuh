@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MN_CUDA_RING_LOAD_CUH
+#define MN_CUDA_RING_LOAD_CUH
+
+#include "shaders/cuda/ring_schedule.cuh"
+
+/*
+ * The warps of a ring work-group that load the operands of its tasks: by boxes of the copy engine
+ * where tensor maps can describe the tensors, else row by row, which any strides, any alignment and
+ * any mask allow. Rows that are not there become 0: weight 0 times NaN is NaN.
+ */
+
+/* Rows in memory, those of [begin, end) that are not masked being there. */
+struct panel_rows {
+    char *base;
+    int64_t stride;
+    int bytes; /* of a row that count */
+    bool vectors;
+    presence there;
+};
+
+/* The rows of a block, or of a position in all blocks, of a tensor of the caller's. */
+template <class E>
+__device__ inline panel_rows ring_tensor_rows(const mn_stage_params &p, int number,
+                                              const ring_task &task, bool masked)
+{
+    const mn_operand_params &o = p.operand[number], &m = p.operand[MN_OPERAND_MASK];
+    const int batch = (unsigned)task.head / (unsigned)p.heads;
+    int head = task.head - batch * p.heads;
+    head = o.head_share > 1 ? head / o.head_share : head;
+    const bool left = task.left();
+    panel_rows rows;
+    rows.base = reinterpret_cast<char *>(o.address) +
+                (batch * o.batch + head * o.head + task.index * (left ? o.index : o.group)) *
+                    (int64_t)sizeof(E);
+    rows.stride = (left ? o.group : o.index) * (int64_t)sizeof(E);
+    rows.bytes = o.width * (int)sizeof(E);
+    rows.vectors = o.vectors;
+    rows.there = ring_tokens(p, task);
+    if (masked && m.width > 0) {
+        rows.there.mask = reinterpret_cast<const uint8_t *>(m.address) + batch * m.batch +
+                          task.index * (left ? m.index : m.group);
+        rows.there.mask_step = left ? m.group : m.index;
+    }
+    return rows;
+}
+
+/* The same of a tensor of the workspace; its rows are whole panels. */
+template <int PANELS>
+__device__ inline panel_rows ring_slot_rows(const ring_workspace &workspace, int number,
+                                            const ring_task &task)
+{
+    constexpr int row = PANELS * MN_PANEL_ROW;
+    const int block_row = workspace.p.columns * row;
+    panel_rows rows;
+    rows.base =
+        workspace.tensor(task.slot, number) + (int64_t)task.index * (task.left() ? row : block_row);
+    rows.stride = task.left() ? block_row : row;
+    rows.bytes = row;
+    rows.vectors = true;
+    rows.there = all_of(task.left() ? workspace.p.groups : workspace.p.columns);
+    return rows;
+}
+
+/* Waits, as a warp, until all that a task reads is written, and all that it overwrites is read:
+   one lane for each, so that both answers are on their way at once. */
+__device__ inline void ring_wait(const ring_workspace &workspace, const ring_schedule &at,
+                                 const ring_task &task, int lane)
+{
+    if (lane == 0 && task.stage > 0)
+        counter_wait(workspace.counter(task.stage - 1, task.slot),
+                     (uint32_t)(task.turn + 1) * at.tasks_of(task.stage - 1));
+    if (lane == 1 && task.turn > 0 && task.stage + 1 < 2 * at.p.steps)
+        counter_wait(workspace.counter(task.stage + 1, task.slot),
+                     (uint32_t)task.turn * at.tasks_of(task.stage + 1));
+    __syncwarp();
+}
+
+/* Row by row, by a warp. */
+template <class E, int PANELS> struct ring_row_loader {
+    static constexpr int step = WARP / 8; /* rows at a time */
+
+    const mn_stage_params &p;
+    const ring_memory &memory;
+    const ring_workspace &workspace;
+    int lane;
+
+    /* Starts to load rows into panels, and zeros from the last one up to `end`. */
+    __device__ void load(char *panels, const panel_rows &rows, int end) const
+    {
+        const int unit = lane % 8;
+#pragma unroll 1
+        for (int row = lane / 8; row < end; row += step) {
+            const bool is_there = rows.there(row);
+            char *to = panels + panel_offset(row, unit);
+            const char *from = rows.base + row * rows.stride + unit * VECTOR;
+#pragma unroll 1
+            for (int i = 0; i < PANELS; i++) {
+                int left = rows.bytes - unit * VECTOR - i * MN_PANEL_ROW;
+                int valid = is_there ? max(0, min(left, (int)VECTOR)) : 0;
+                const char *source = valid > 0 ? from + i * MN_PANEL_ROW : workspace.base();
+                if (rows.vectors)
+                    copy_vector(to + i * memory.panel(), source, valid);
+                else
+                    copy_elements<E>(to + i * memory.panel(), source, valid);
+            }
+        }
+    }
+
+    /* Whether any thread says so, for the warps that compute. */
+    __device__ void tell(int *present, bool any) const
+    {
+        any = __any_sync(~0u, any);
+        if (lane == 0)
+            *present = any;
+    }
+
+    __device__ void load_right(const ring_task &task, const ring_stage &s, bool last) const
+    {
+        const int end = mn_panel_rows(p.columns);
+        const panel_rows keys = ring_tensor_rows<E>(p, MN_OPERAND_KEYS, task, true);
+        const panel_rows queries =
+            task.step() == 0
+                ? ring_tensor_rows<E>(p, MN_OPERAND_QUERIES, task, true)
+                : ring_slot_rows<PANELS>(workspace, workspace.query_means(task.step() - 1), task);
+        load(s.queries, queries, p.columns);
+        load(s.columns, keys, end);
+        if (last)
+            load(s.values, ring_tensor_rows<E>(p, MN_OPERAND_VALUES, task, true), end);
+        bool any = false;
+        for (int x = lane; x < end; x += WARP) {
+            const bool is_there = keys.there(x);
+            s.bias[x] = is_there ? 0.0f : infinity();
+            any |= is_there;
+        }
+        tell(s.present, any);
+    }
+
+    __device__ void load_left(const ring_task &task, const ring_stage &s, bool last) const
+    {
+        const int end = mn_panel_rows(p.groups);
+        const float *entropy = workspace.entropy(task.slot, task.step(), task.index);
+        const panel_rows queries = ring_tensor_rows<E>(p, MN_OPERAND_QUERIES, task, !last);
+        load(s.queries, queries, end);
+        load(s.columns, ring_slot_rows<PANELS>(workspace, workspace.key_means(task.step()), task),
+             end);
+        if (last)
+            load(s.values, ring_slot_rows<PANELS>(workspace, workspace.value_means(), task), end);
+        bool any = false, any_query = false;
+        for (int x = lane; x < end; x += WARP) {
+            const float bias = __ldcg(entropy + x);
+            const bool is_there = queries.there(x);
+            s.bias[x] = bias;
+            s.off[x] = is_there ? 0.0f : infinity();
+            any |= bias != infinity();
+            any_query |= is_there;
+        }
+        tell(s.present, any);
+        tell(s.present + 1, any_query);
+    }
+
+    __device__ void load_task(const ring_schedule &at, const ring_task &task, int index) const
+    {
+        const ring_stage s = memory.stage<PANELS>(index);
+        if (task.left())
+            load_left(task, s, at.is_last(task));
+        else
+            load_right(task, s, at.is_last(task));
+        if (lane == 0)
+            *s.task = task;
+        barrier_arrive_after_copies(memory.full(index));
+        __syncwarp();
+        if (lane == 0)
+            barrier_arrive(memory.full(index)); /* for what was not copied but written */
+    }
+};
+
+/* By boxes, by one thread. */
+template <int PANELS> struct ring_box_loader {
+    const mn_stage_params &p;
+    const mn_ring_params &r;
+    const ring_memory &memory;
+    const ring_workspace &workspace;
+    uint64_t *full;
+    uint64_t policy;
+
+    __device__ void copy(char *panels, int map, int x, int y, int head, int batch) const
+    {
+#pragma unroll
+        for (int i = 0; i < PANELS; i++)
+            copy_box(panels + i * memory.panel(), r.maps[map], full, policy, i * MN_PANEL_FEATURES,
+                     x, y, head, batch);
+    }
+
+    /* A block of q, k or v. */
+    __device__ void copy_block(char *panels, int map, int operand, int block, int head,
+                               int batch) const
+    {
+        const int share = p.operand[operand].head_share;
+        const bool linear = r.linear[map] != 0;
+        copy(panels, map, linear ? block * p.columns - (int)p.first : 0, linear ? 0 : block,
+             share > 1 ? head / share : head, batch);
+    }
+
+    __device__ void copy_right(const ring_task &task, const ring_stage &s, bool last, int head,
+                               int batch) const
+    {
+        barrier_arrive_expecting(full, (last ? 3 : 2) * PANELS * p.columns * MN_PANEL_ROW);
+        if (task.step() == 0)
+            copy_block(s.queries, MN_RING_QUERIES, MN_OPERAND_QUERIES, task.index, head, batch);
+        else
+            copy(s.queries, MN_RING_SLOTS, 0, task.index, workspace.query_means(task.step() - 1),
+                 task.slot);
+        ring_box_loader rest = *this;
+        rest.policy = last ? policy_last_use() : policy;
+        rest.copy_block(s.columns, MN_RING_KEYS, MN_OPERAND_KEYS, task.index, head, batch);
+        if (last)
+            rest.copy_block(s.values, MN_RING_VALUES, MN_OPERAND_VALUES, task.index, head, batch);
+    }
+
+    __device__ void copy_left(const ring_task &task, const ring_stage &s, bool last, int head,
+                              int batch) const
+    {
+        const presence there = ring_tokens(p, task);
+        const bool is_short = there.end - there.begin < p.groups;
+        const int bias_bytes = 4 * mn_panel_rows(p.groups);
+        barrier_arrive_expecting(full,
+                                 (last ? 3 : 2) * PANELS * p.groups * MN_PANEL_ROW + bias_bytes);
+        copy_bytes(s.bias, workspace.entropy(task.slot, task.step(), task.index), bias_bytes, full);
+        copy(s.columns, MN_RING_SLOTS_ACROSS, task.index, 0, workspace.key_means(task.step()),
+             task.slot);
+        copy(s.queries, is_short ? MN_RING_ACROSS_SHORT : MN_RING_ACROSS, task.index,
+             is_short ? r.short_y : 0, head, batch);
+        if (last)
+            copy(s.values, MN_RING_SLOTS_ACROSS, task.index, 0, workspace.value_means(), task.slot);
+    }
+
+    __device__ void load_task(const ring_schedule &at, const ring_task &task, int index) const
+    {
+        const ring_stage s = memory.stage<PANELS>(index);
+        const int batch = (unsigned)task.head / (unsigned)p.heads;
+        const int head = task.head - batch * p.heads;
+        *s.task = task;
+        if (task.left())
+            copy_left(task, s, at.is_last(task), head, batch);
+        else
+            copy_right(task, s, at.is_last(task), head, batch);
+    }
+};
+
+/* Boxes leave the rows behind them alone. Those up to the next multiple of 64 are multiplied too
+   and must be zeros, which tasks of the other kind, with more rows, may have overwritten. */
+template <int PANELS>
+__device__ inline void ring_clean(const mn_stage_params &p, const ring_memory &memory,
+                                  const ring_stage &s, bool left, int lane)
+{
+    const int rows = left ? p.groups : p.columns, others = left ? p.columns : p.groups;
+    const int end = min(mn_panel_rows(rows), others);
+    for (int i = lane; i < (end - rows) * 8; i += WARP)
+#pragma unroll
+        for (int k = 0; k < PANELS; k++) {
+            const int place = rows * MN_PANEL_ROW + i * VECTOR + k * memory.panel();
+            *reinterpret_cast<uint4 *>(s.columns + place) = make_uint4(0, 0, 0, 0);
+            *reinterpret_cast<uint4 *>(s.values + place) = make_uint4(0, 0, 0, 0);
+            if (left)
+                *reinterpret_cast<uint4 *>(s.queries + place) = make_uint4(0, 0, 0, 0);
+        }
+    fence_for_wgmma();
+    __syncwarp();
+}
+
+#endif
