@@ -39,7 +39,8 @@ def profile(tool, problem, options):
         command += ["--variant", options.variant]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode != 0:
-        sys.exit(f"profile_gpu.py: {' '.join(command)} failed:\n{done.stdout[-800:]}{done.stderr[-800:]}")
+        output = done.stdout[-800:] + done.stderr[-800:]
+        sys.exit(f"profile_gpu.py: {' '.join(command)} failed:\n{output}")
     return done.stdout.splitlines()
 
 

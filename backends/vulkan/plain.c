@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include <monarch/vulkan.h>
+
+#include "backends/vulkan/variants.h"
+
+/* Variant plain: shaders/vulkan/plain.comp, a work-group for each row. */
+
+enum { KERNEL_ROW, KERNEL_LEFT_STATS, KERNEL_LEFT_MEAN }; /* as in the shader */
+
+static bool is_f32(const mn_operand *operand)
+{
+    return operand->width == 0 || operand->dtype == MONARCH_F32;
+}
+
+static uint32_t covers(const mn_variant *variant, const monarch_device *device,
+                       const mn_program *program, uint32_t first, uint32_t limit, mn_reason *reason)
+{
+    (void)variant;
+    (void)limit;
+    const mn_step *step = &program->steps[first];
+    if (mn_vulkan_device_limits(device)->features & MONARCH_VULKAN_SMALL_STORAGE)
+        return 1;
+    if (is_f32(&step->queries) && is_f32(&step->keys) && is_f32(&step->values) &&
+        is_f32(&step->mean) && is_f32(&step->result))
+        return 1;
+    snprintf(reason->text, sizeof reason->text,
+             "the device lacks storageBuffer16BitAccess or storageBuffer8BitAccess; it takes f32 "
+             "alone");
+    return 0;
+}
+
+static void set_kernel(const monarch_device *device, mn_vulkan_launch *launch, uint32_t kernel,
+                       int64_t rows)
+{
+    bool small = mn_vulkan_device_limits(device)->features & MONARCH_VULKAN_SMALL_STORAGE;
+    launch->shader = (mn_vulkan_shader){
+        .module = small ? MN_VULKAN_PLAIN : MN_VULKAN_PLAIN_F32,
+        .constant_count = 1,
+        .constants = {kernel},
+    };
+    launch->work_groups = launch->params.block.tasks * rows;
+}
+
+static uint32_t launches(const mn_vulkan_variant *variant, const monarch_plan *plan, uint32_t run,
+                         mn_vulkan_launch *launch)
+{
+    (void)variant;
+    uint32_t index = plan->runs[run].first;
+    const mn_step *step = &plan->program.steps[index];
+    mn_params_from_step(plan, index, &launch[0].params);
+    if (step->kind != MONARCH_STAGE_LEFT) {
+        set_kernel(plan->device, &launch[0], KERNEL_ROW, step->rows);
+        return 1;
+    }
+    mn_params_set_stats(&launch[0].params, plan->scratch_offsets[run]);
+    launch[1].params = launch[0].params;
+    set_kernel(plan->device, &launch[0], KERNEL_LEFT_STATS, step->rows);
+    set_kernel(plan->device, &launch[1], KERNEL_LEFT_MEAN, step->columns);
+    return 2;
+}
+
+const mn_vulkan_variant mn_vulkan_plain = {
+    .base = {"plain", covers, NULL, mn_vulkan_step_scratch},
+    .launches = launches,
+};

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef MN_VULKAN_TILE_FMA_GLSL
+#define MN_VULKAN_TILE_FMA_GLSL
+
+// The two products by multiply-adds: operands as f32 in shared memory, and each invocation computes
+// ROW_TILE rows x several columns of scores, and the same rows x several features of the outputs.
+// Eight neighbours share their rows. Rows in shared memory are 4 longer than their features, so
+// that 8 of them read at once meet all banks.
+
+const int ROW_TILE = 8 / LANES, ACROSS = 8;
+const int ROWS_APART = ROWS / ROW_TILE;
+const int COLUMN_TILE = COLUMNS / ACROSS;     // columns of an invocation
+const int OUT_TILE = OUT / (4 * ACROSS);      // groups of four features of an invocation
+const int PITCH = WIDTH / 4 + 1, OUT_PITCH = HAS_RESULT ? OUT / 4 + 1 : 1;
+const int SCORE_PITCH = COLUMNS / 4 + 1;
+const int MEANS = HAS_MEAN ? OUT_TILE : 1, RESULTS = HAS_RESULT ? OUT_TILE : 1;
+
+shared vec4 queries[ROWS * PITCH];
+shared vec4 keys_of_tile[COLUMNS * PITCH];
+shared vec4 values_of_tile[HAS_RESULT ? COLUMNS * OUT_PITCH : 1];
+shared vec4 scores[ROWS * SCORE_PITCH];
+
+vec4 mean[ROW_TILE * MEANS], result[ROW_TILE * RESULTS];
+
+// Eight features at a time on their way to shared memory.
+const int EIGHTS = WIDTH / 8, OUT_EIGHTS = OUT / 8;
+const int KEY_LOADS = (COLUMNS * EIGHTS + THREADS - 1) / THREADS;
+const int VALUE_LOADS = HAS_RESULT ? (COLUMNS * OUT_EIGHTS + THREADS - 1) / THREADS : 1;
+const int WORDS = DTYPE == DTYPE_F32 ? 2 : 1;
+uvec4 next_keys[KEY_LOADS * WORDS], next_values[VALUE_LOADS * WORDS];
+
+void rows_barrier()
+{
+    barrier();
+}
+
+vec4 read_scores(int row, int column)
+{
+    return scores[row * SCORE_PITCH + column / 4];
+}
+
+void write_probabilities(float p[PART])
+{
+    [[unroll]] for (int i = 0; i < PART; i += 4)
+        scores[own_row * SCORE_PITCH + (own_part * PART + i) / 4] =
+            vec4(p[i], p[i + 1], p[i + 2], p[i + 3]);
+}
+
+vec2 unpack(uint pair)
+{
+    return DTYPE == DTYPE_F16 ? unpackHalf2x16(pair)
+                              : vec2(bf16_of_bits(pair & 0xffffu), bf16_of_bits(pair >> 16));
+}
+
+// Eight features of row x as they lie in memory, f32 in two words; 0 behind a row's end and where
+// no row is. Masked rows must be: weight 0 times NaN is NaN.
+void load_eight(rows_view view, int x, int feature, out uvec4 low, out uvec4 high)
+{
+    low = high = uvec4(0u);
+    if (!is_there(view.there, x) || feature >= view.width)
+        return;
+    uint64_t row = view.base + uint64_t(x * view.step);
+    if (view.vectors && feature + 8 <= view.width) {
+        low = vectors_at(row + uint64_t(feature) * (DTYPE == DTYPE_F32 ? 4 : 2)).words;
+        if (DTYPE == DTYPE_F32)
+            high = vectors_at(row + uint64_t(feature) * 4 + 16).words;
+        return;
+    }
+    for (int i = 0; i < 8 && feature + i < view.width; i++) {
+        if (DTYPE != DTYPE_F32)
+            low[i / 2] |= uint(halves_at(row + uint64_t(feature + i) * 2).half_word) << i % 2 * 16;
+        else if (i < 4)
+            low[i] = words_at(row + uint64_t(feature + i) * 4).word;
+        else
+            high[i - 4] = words_at(row + uint64_t(feature + i) * 4).word;
+    }
+}
+
+vec4 first_four(uvec4 low)
+{
+    return DTYPE == DTYPE_F32 ? uintBitsToFloat(low) : vec4(unpack(low.x), unpack(low.y));
+}
+
+vec4 second_four(uvec4 low, uvec4 high)
+{
+    return DTYPE == DTYPE_F32 ? uintBitsToFloat(high) : vec4(unpack(low.z), unpack(low.w));
+}
+
+void load_queries(rows_view view)
+{
+    uvec4 low, high;
+    for (int i = thread; i < ROWS * EIGHTS; i += THREADS) {
+        load_eight(view, row0 + i / EIGHTS, i % EIGHTS * 8, low, high);
+        queries[i / EIGHTS * PITCH + 2 * (i % EIGHTS)] = first_four(low);
+        queries[i / EIGHTS * PITCH + 2 * (i % EIGHTS) + 1] = second_four(low, high);
+    }
+    [[unroll]] for (int i = 0; i < ROW_TILE * MEANS; i++)
+        mean[i] = vec4(0.0);
+    [[unroll]] for (int i = 0; i < ROW_TILE * RESULTS; i++)
+        result[i] = vec4(0.0);
+}
+
+void fetch_columns(rows_view keys, rows_view vals, int first)
+{
+    uvec4 high;
+    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
+        int i = thread + n * THREADS;
+        if (i < COLUMNS * EIGHTS) {
+            load_eight(keys, first + i / EIGHTS, i % EIGHTS * 8, next_keys[n * WORDS], high);
+            if (WORDS == 2)
+                next_keys[n * WORDS + WORDS - 1] = high;
+        }
+    }
+    if (HAS_RESULT && with_result)
+        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
+            int i = thread + n * THREADS;
+            if (i < COLUMNS * OUT_EIGHTS) {
+                load_eight(vals, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8,
+                           next_values[n * WORDS], high);
+                if (WORDS == 2)
+                    next_values[n * WORDS + WORDS - 1] = high;
+            }
+        }
+}
+
+void put_columns()
+{
+    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
+        int i = thread + n * THREADS;
+        if (i < COLUMNS * EIGHTS) {
+            uvec4 low = next_keys[n * WORDS], high = next_keys[n * WORDS + WORDS - 1];
+            keys_of_tile[i / EIGHTS * PITCH + 2 * (i % EIGHTS)] = first_four(low);
+            keys_of_tile[i / EIGHTS * PITCH + 2 * (i % EIGHTS) + 1] = second_four(low, high);
+        }
+    }
+    if (HAS_RESULT && with_result)
+        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
+            int i = thread + n * THREADS;
+            if (i < COLUMNS * OUT_EIGHTS) {
+                uvec4 low = next_values[n * WORDS], high = next_values[n * WORDS + WORDS - 1];
+                int at_row = i / OUT_EIGHTS * OUT_PITCH + 2 * (i % OUT_EIGHTS);
+                values_of_tile[at_row] = first_four(low);
+                values_of_tile[at_row + 1] = second_four(low, high);
+            }
+        }
+}
+
+// In the order of features: every tile and every form gets the same bits.
+float dot_on(vec4 a, vec4 b, float sum_so_far)
+{
+    return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum_so_far))));
+}
+
+void tile_scores()
+{
+    int first_row = thread / ACROSS, first_column = thread % ACROSS;
+    float s[ROW_TILE * COLUMN_TILE];
+    [[unroll]] for (int i = 0; i < ROW_TILE * COLUMN_TILE; i++)
+        s[i] = 0.0;
+    const int fours = (depth + 3) / 4; // known at run time only, so that the loop stays one
+    for (int f = 0; f < fours; f++) {
+        vec4 q[ROW_TILE];
+        [[unroll]] for (int r = 0; r < ROW_TILE; r++)
+            q[r] = queries[(first_row + r * ROWS_APART) * PITCH + f];
+        [[unroll]] for (int c = 0; c < COLUMN_TILE; c++) {
+            vec4 k = keys_of_tile[(first_column + c * ACROSS) * PITCH + f];
+            [[unroll]] for (int r = 0; r < ROW_TILE; r++)
+                s[r * COLUMN_TILE + c] = dot_on(q[r], k, s[r * COLUMN_TILE + c]);
+        }
+    }
+    [[unroll]] for (int r = 0; r < ROW_TILE; r++)
+        [[unroll]] for (int c = 0; c < COLUMN_TILE; c++) {
+            int column = first_column + c * ACROSS;
+            scores[(first_row + r * ROWS_APART) * SCORE_PITCH + column / 4][column % 4] =
+                s[r * COLUMN_TILE + c];
+        }
+}
+
+// The columns behind `count` have weight 0.
+void tile_accumulate(bool shrink, int count)
+{
+    int first_row = thread / ACROSS, across = thread % ACROSS;
+    if (FORM == LEFT_STATS)
+        return;
+    if (shrink)
+        [[unroll]] for (int r = 0; r < ROW_TILE; r++) {
+            float factor = factors[first_row + r * ROWS_APART];
+            if (HAS_MEAN)
+                [[unroll]] for (int n = 0; n < MEANS; n++)
+                    mean[r * MEANS + n] *= factor;
+            if (HAS_RESULT)
+                [[unroll]] for (int n = 0; n < RESULTS; n++)
+                    result[r * RESULTS + n] *= factor;
+        }
+    int key_part = chunk_begin / 4 + across;
+    for (int c = 0; c < count; c += 4) {
+        vec4 p[ROW_TILE];
+        [[unroll]] for (int r = 0; r < ROW_TILE; r++)
+            p[r] = scores[(first_row + r * ROWS_APART) * SCORE_PITCH + c / 4];
+        [[unroll]] for (int i = 0; i < 4; i++) {
+            if (HAS_MEAN && with_mean)
+                [[unroll]] for (int n = 0; n < MEANS; n++) {
+                    vec4 v = keys_of_tile[(c + i) * PITCH + key_part + n * ACROSS];
+                    [[unroll]] for (int r = 0; r < ROW_TILE; r++)
+                        mean[r * MEANS + n] = fma(vec4(p[r][i]), v, mean[r * MEANS + n]);
+                }
+            if (HAS_RESULT && with_result)
+                [[unroll]] for (int n = 0; n < RESULTS; n++) {
+                    vec4 v = values_of_tile[(c + i) * OUT_PITCH + across + n * ACROSS];
+                    [[unroll]] for (int r = 0; r < ROW_TILE; r++)
+                        result[r * RESULTS + n] = fma(vec4(p[r][i]), v, result[r * RESULTS + n]);
+                }
+        }
+    }
+}
+
+uint bits_of(float x)
+{
+    return DTYPE == DTYPE_F16 ? bits_of_f16(x) : bits_of_bf16(x);
+}
+
+// Sums of f16 values weighted by rounded weights may come out a little above the largest f16: that
+// is the result then, not infinity. Values that are infinite stay so.
+float limit_overflow(float x)
+{
+    return DTYPE == DTYPE_F16 && abs(x) < 65504.0 * 1.001 ? clamp(x, -65504.0, 65504.0) : x;
+}
+
+void store_four(rows_view view, int x, int feature, vec4 sums, float factor)
+{
+    if (!is_there(view.there, x) || feature >= view.width)
+        return;
+    vec4 v = vec4(0.0);
+    if (factor != 0.0) // 0 * NaN is NaN
+        [[unroll]] for (int i = 0; i < 4; i++)
+            v[i] = limit_overflow(sums[i] * factor);
+    uint64_t row = view.base + uint64_t(x * view.step);
+    if (view.vectors && feature + 4 <= view.width) {
+        if (DTYPE == DTYPE_F32)
+            vectors_at(row + uint64_t(feature) * 4).words = floatBitsToUint(v);
+        else
+            pairs_at(row + uint64_t(feature) * 2).words = uvec2(
+                bits_of(v.x) | bits_of(v.y) << 16, bits_of(v.z) | bits_of(v.w) << 16);
+        return;
+    }
+    for (int i = 0; i < 4 && feature + i < view.width; i++) {
+        if (DTYPE == DTYPE_F32)
+            words_at(row + uint64_t(feature + i) * 4).word = floatBitsToUint(v[i]);
+        else
+            halves_at(row + uint64_t(feature + i) * 2).half_word = uint16_t(bits_of(v[i]));
+    }
+}
+
+void store_mean(rows_view view)
+{
+    [[unroll]] for (int r = 0; r < ROW_TILE; r++) {
+        int row = thread / ACROSS + r * ROWS_APART;
+        [[unroll]] for (int n = 0; n < MEANS; n++)
+            store_four(view, row0 + row, (thread % ACROSS + n * ACROSS) * 4, mean[r * MEANS + n],
+                       factors[row]);
+    }
+}
+
+void store_result(rows_view view)
+{
+    [[unroll]] for (int r = 0; r < ROW_TILE; r++) {
+        int row = thread / ACROSS + r * ROWS_APART;
+        [[unroll]] for (int n = 0; n < RESULTS; n++)
+            store_four(view, row0 + row, (thread % ACROSS + n * ACROSS) * 4,
+                       result[r * RESULTS + n], factors[row]);
+    }
+}
+
+#endif
