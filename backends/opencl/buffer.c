@@ -22,16 +22,16 @@ monarch_status mn_opencl_buffer_create(monarch_device *base, uint64_t size, mona
              "clCreateBuffer(%" PRIu64 " bytes; the device tells of up to %" PRIu64 ")", size,
              base->info.max_buffer);
     cl_int result = CL_SUCCESS;
-    cl_mem memory = device->driver->create_buffer(device->context, CL_MEM_READ_WRITE, size, NULL,
-                                                  &result);
+    cl_mem memory =
+        device->driver->create_buffer(device->context, CL_MEM_READ_WRITE, size, NULL, &result);
     monarch_status status = mn_opencl_check(result, call, error);
     if (status != MONARCH_OK) {
         mn_opencl_buffer_destroy(&buffer->base);
         return status;
     }
     buffer->memory = memory;
-    buffer->base.memory = (monarch_memory){MONARCH_MEMORY_OPENCL, (uint64_t)(uintptr_t)memory, 0,
-                                           buffer->base.size};
+    buffer->base.memory =
+        (monarch_memory){MONARCH_MEMORY_OPENCL, (uint64_t)(uintptr_t)memory, 0, buffer->base.size};
     *out = &buffer->base;
     return MONARCH_OK;
 }

@@ -125,7 +125,8 @@ static monarch_status read_limits(reader *r, const monarch_allocator *allocator,
         return mn_fail_memory(r->error, "the extensions of an OpenCL device");
     monarch_status status =
         read_text(r, allocator, CL_DEVICE_EXTENSIONS, extensions, MOST_EXTENSIONS);
-    limits->cpu = (read_ulong(r, CL_DEVICE_TYPE) & CL_DEVICE_TYPE_CPU) != 0;
+    cl_device_type type = read_ulong(r, CL_DEVICE_TYPE);
+    limits->cpu = (type & CL_DEVICE_TYPE_CPU) != 0 && (type & CL_DEVICE_TYPE_GPU) == 0;
     limits->work_group = (uint32_t)read_size(r, CL_DEVICE_MAX_WORK_GROUP_SIZE);
     cl_ulong local_memory = read_ulong(r, CL_DEVICE_LOCAL_MEM_SIZE);
     limits->local_memory = local_memory < UINT32_MAX ? (uint32_t)local_memory : UINT32_MAX;
@@ -211,9 +212,9 @@ monarch_status mn_opencl_device_open_context(monarch_instance *instance,
     size_t size = 0;
     uint32_t index = 0;
     bool found = false;
-    MN_TRY(mn_opencl_check(driver->get_context_info(context, CL_CONTEXT_DEVICES, sizeof devices,
-                                                    devices, &size),
-                           "clGetContextInfo", error));
+    MN_TRY(mn_opencl_check(
+        driver->get_context_info(context, CL_CONTEXT_DEVICES, sizeof devices, devices, &size),
+        "clGetContextInfo", error));
     for (size_t i = 0; i < size / sizeof *devices; i++)
         found |= devices[i] == handle;
     if (!found)

@@ -5,8 +5,8 @@
 
 /*
  * From a plan to commands in a queue. Arguments are set in kernel objects that one thread has to
- * itself meanwhile: a plan has several sets of them, so that threads rarely wait for each other, and
- * then only for as long as a few commands take to enqueue.
+ * itself meanwhile: a plan has several sets of them, so that threads rarely wait for each other,
+ * and then only for as long as a few commands take to enqueue.
  */
 
 /* One of the two axes that work-groups are counted on; the other takes up to 65,535. */
@@ -48,8 +48,8 @@ static monarch_status set_arguments(const mn_opencl_driver *driver, const mn_ope
     mn_params_place(&launch->params, bindings, &block, memory);
     cl_int result = driver->set_kernel_arg(kernel, 0, sizeof block, &block);
     for (cl_uint i = 0; i < MN_OPERAND_COUNT && result == CL_SUCCESS; i++)
-        result = set_memory(driver, kernel, i + 1,
-                            memory[i] ? memory[i] : memory[MN_OPERAND_QUERIES]);
+        result =
+            set_memory(driver, kernel, i + 1, memory[i] ? memory[i] : memory[MN_OPERAND_QUERIES]);
     if (result == CL_SUCCESS && launch->local_memory > 0)
         result = driver->set_kernel_arg(kernel, MN_OPERAND_COUNT + 1, launch->local_memory, NULL);
     return mn_opencl_check(result, "clSetKernelArg", error);

@@ -110,19 +110,29 @@ enum { MOST_PLATFORMS = 32, MOST_DEVICES = 64 };
 static const cl_device_type types[] = {CL_DEVICE_TYPE_GPU, CL_DEVICE_TYPE_ACCELERATOR,
                                        CL_DEVICE_TYPE_CPU};
 
-/* Adds the devices of one type of one platform; a platform without any is no failure. */
+static bool is_known(const mn_opencl_driver *driver, cl_device_id device)
+{
+    for (uint32_t i = 0; i < driver->device_count; i++)
+        if (driver->devices[i] == device)
+            return true;
+    return false;
+}
+
+/* Adds the devices of one type of one platform; a platform without any is no failure. A device may
+   be of several types, and counts as the first. */
 static monarch_status add_devices(mn_opencl_driver *driver, cl_platform_id platform,
                                   cl_device_type type, monarch_error *error)
 {
-    cl_uint found = 0, room = MOST_DEVICES - driver->device_count;
-    if (room == 0)
-        return MONARCH_OK;
-    cl_int result = driver->get_device_ids(platform, type, room,
-                                           driver->devices + driver->device_count, &found);
+    cl_device_id found[MOST_DEVICES];
+    cl_uint count = 0;
+    cl_int result = driver->get_device_ids(platform, type, MOST_DEVICES, found, &count);
     if (result == CL_DEVICE_NOT_FOUND)
         return MONARCH_OK;
     MN_TRY(mn_opencl_check(result, "clGetDeviceIDs", error));
-    driver->device_count += found < room ? found : room;
+    count = count < MOST_DEVICES ? count : MOST_DEVICES;
+    for (cl_uint i = 0; i < count && driver->device_count < MOST_DEVICES; i++)
+        if (!is_known(driver, found[i]))
+            driver->devices[driver->device_count++] = found[i];
     return MONARCH_OK;
 }
 

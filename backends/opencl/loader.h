@@ -9,8 +9,8 @@
 #include "core/instance.h"
 
 /*
- * The ICD loader, opened at run time. The functions are those of OpenCL 1.2, which every loader has;
- * the ones of 2.0 are optional, and NULL where the loader is older.
+ * The ICD loader, opened at run time. The functions are those of OpenCL 1.2, which every loader
+ * has; the ones of 2.0 are optional, and NULL where the loader is older.
  */
 typedef struct mn_opencl_driver {
     void *library;

@@ -35,9 +35,9 @@ static monarch_status check_work_group(const mn_opencl_device *device,
                                        monarch_error *error)
 {
     size_t most = 0;
-    MN_TRY(mn_opencl_check(device->driver->get_kernel_work_group_info(
-                               kernel, device->handle, CL_KERNEL_WORK_GROUP_SIZE, sizeof most,
-                               &most, NULL),
+    MN_TRY(mn_opencl_check(device->driver->get_kernel_work_group_info(kernel, device->handle,
+                                                                      CL_KERNEL_WORK_GROUP_SIZE,
+                                                                      sizeof most, &most, NULL),
                            "clGetKernelWorkGroupInfo", error));
     if (launch->work_group <= most)
         return MONARCH_OK;

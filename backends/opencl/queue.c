@@ -46,12 +46,12 @@ static monarch_status check_queue(const mn_opencl_device *device, cl_command_que
     const mn_opencl_driver *driver = device->driver;
     cl_context context = NULL;
     cl_device_id handle = NULL;
-    MN_TRY(mn_opencl_check(driver->get_command_queue_info(native, CL_QUEUE_CONTEXT, sizeof context,
-                                                          &context, NULL),
-                           "clGetCommandQueueInfo", error));
-    MN_TRY(mn_opencl_check(driver->get_command_queue_info(native, CL_QUEUE_DEVICE, sizeof handle,
-                                                          &handle, NULL),
-                           "clGetCommandQueueInfo", error));
+    MN_TRY(mn_opencl_check(
+        driver->get_command_queue_info(native, CL_QUEUE_CONTEXT, sizeof context, &context, NULL),
+        "clGetCommandQueueInfo", error));
+    MN_TRY(mn_opencl_check(
+        driver->get_command_queue_info(native, CL_QUEUE_DEVICE, sizeof handle, &handle, NULL),
+        "clGetCommandQueueInfo", error));
     MN_TRY(mn_opencl_check(driver->get_command_queue_info(native, CL_QUEUE_PROPERTIES,
                                                           sizeof *properties, properties, NULL),
                            "clGetCommandQueueInfo", error));

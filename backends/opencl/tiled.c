@@ -21,10 +21,10 @@ typedef struct tile {
 
 /* For GPUs, in order of preference for a width. A work-item's registers hold ri rows of outputs. */
 static const tile gpu_tiles[] = {
-    {64, 8, 16, 4, 32},  {64, 8, 16, 2, 32},  {64, 8, 16, 1, 32},  {64, 8, 8, 2, 16},
-    {64, 8, 8, 1, 16},   {64, 8, 4, 1, 8},    {128, 8, 16, 2, 32}, {128, 8, 16, 2, 16},
-    {128, 8, 16, 1, 16}, {128, 8, 8, 1, 8},   {128, 8, 4, 1, 8},   {256, 8, 16, 1, 16},
-    {256, 8, 8, 1, 16},  {256, 8, 8, 1, 8},   {256, 8, 4, 1, 8},
+    {64, 8, 16, 4, 32},  {64, 8, 16, 2, 32}, {64, 8, 16, 1, 32},  {64, 8, 8, 2, 16},
+    {64, 8, 8, 1, 16},   {64, 8, 4, 1, 8},   {128, 8, 16, 2, 32}, {128, 8, 16, 2, 16},
+    {128, 8, 16, 1, 16}, {128, 8, 8, 1, 8},  {128, 8, 4, 1, 8},   {256, 8, 16, 1, 16},
+    {256, 8, 8, 1, 16},  {256, 8, 8, 1, 8},  {256, 8, 4, 1, 8},
 };
 
 /* For processors: a work-group is one item that has so many rows. */
@@ -64,8 +64,8 @@ static bool cut(const mn_step *step, const mn_opencl_limits *limits, tiling *out
 {
     int64_t features = step->result.width > step->depth ? step->result.width : step->depth;
     const tile *table = limits->cpu ? cpu_tiles : gpu_tiles;
-    size_t count = limits->cpu ? sizeof cpu_tiles / sizeof *cpu_tiles
-                               : sizeof gpu_tiles / sizeof *gpu_tiles;
+    size_t count =
+        limits->cpu ? sizeof cpu_tiles / sizeof *cpu_tiles : sizeof gpu_tiles / sizeof *gpu_tiles;
     tiling t = {.width = kernel_width(features)};
     bool found = false;
     for (size_t i = 0; i < count; i++) {

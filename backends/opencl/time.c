@@ -24,9 +24,9 @@ typedef struct timer {
 static monarch_status read_clock(const timer *t, cl_event event, cl_profiling_info what,
                                  cl_ulong *nanoseconds, monarch_error *error)
 {
-    return mn_opencl_check(t->driver->get_event_profiling_info(event, what, sizeof *nanoseconds,
-                                                               nanoseconds, NULL),
-                           "clGetEventProfilingInfo", error);
+    return mn_opencl_check(
+        t->driver->get_event_profiling_info(event, what, sizeof *nanoseconds, nanoseconds, NULL),
+        "clGetEventProfilingInfo", error);
 }
 
 static void release(const timer *t, cl_event event)

@@ -33,9 +33,9 @@ typedef struct mn_opencl_launch {
 /* What the variants ask about a device; read once, when it is opened. */
 typedef struct mn_opencl_limits {
     bool cpu;
-    int32_t capability;   /* NVIDIA: 90 for compute capability 9.0; 0 on other devices */
-    bool subgroup_matrix; /* Intel: cl_intel_subgroup_matrix_multiply_accumulate */
-    uint32_t work_group;  /* work-items that a work-group may have */
+    int32_t capability;    /* NVIDIA: 90 for compute capability 9.0; 0 on other devices */
+    bool subgroup_matrix;  /* Intel: cl_intel_subgroup_matrix_multiply_accumulate */
+    uint32_t work_group;   /* work-items that a work-group may have */
     uint32_t local_memory; /* bytes that it may have */
 } mn_opencl_limits;
 

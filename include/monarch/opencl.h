@@ -24,8 +24,8 @@ extern "C" {
  * one. A plan, its queue and its memory belong to one device.
  *
  * Order: on a queue that is in order, work of the library and of the caller runs in the order in
- * which it was enqueued. On one that is out of order, monarch_plan_execute, monarch_buffer_write and
- * monarch_buffer_read wait for all commands that were enqueued before, and those enqueued after
+ * which it was enqueued. On one that is out of order, monarch_plan_execute, monarch_buffer_write
+ * and monarch_buffer_read wait for all commands that were enqueued before, and those enqueued after
  * monarch_plan_execute wait for it (barriers); monarch_opencl_plan_execute waits for the events of
  * its wait list and for nothing else, and nothing waits for it but what waits for its event.
  *
@@ -63,18 +63,18 @@ MONARCH_API monarch_status monarch_opencl_device_wrap(monarch_instance *instance
 MONARCH_API void monarch_opencl_device_destroy(monarch_device **device);
 
 /*
- * A queue on the caller's command queue, in order or out of order, of the device's context. It stays
- * the caller's and must outlive the queue; destroying the queue waits for nothing.
- * Errors: INVALID_ARGUMENT, UNSUPPORTED, OUT_OF_MEMORY, NATIVE, FORKED.
+ * A queue on the caller's command queue, in order or out of order, of the device's context. It
+ * stays the caller's and must outlive the queue; destroying the queue waits for nothing. Errors:
+ * INVALID_ARGUMENT, UNSUPPORTED, OUT_OF_MEMORY, NATIVE, FORKED.
  */
 MONARCH_API monarch_status monarch_opencl_queue_wrap(monarch_device *device,
                                                      cl_command_queue native, monarch_queue **queue,
                                                      monarch_error *error);
 
 /*
- * A buffer of the caller's for a plan's arguments, from byte `offset` on: a plain value, as those of
- * monarch/types.h. `size` is the number of bytes that may be touched from there on, 0 if it is not
- * known. Sub-buffers are allowed; two that overlap count as apart.
+ * A buffer of the caller's for a plan's arguments, from byte `offset` on: a plain value, as those
+ * of monarch/types.h. `size` is the number of bytes that may be touched from there on, 0 if it is
+ * not known. Sub-buffers are allowed; two that overlap count as apart.
  */
 MONARCH_API monarch_memory monarch_opencl_memory(cl_mem memory, uint64_t offset, uint64_t size);
 

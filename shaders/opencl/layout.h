@@ -4,8 +4,8 @@
 
 /*
  * How the tiled kernels divide local memory, for the kernels and for the host that asks whether it
- * fits: all of it floats, in arrays of their own. Rows are longer than their features by `pad`, so that rows read at once
- * meet different banks.
+ * fits: all of it floats, in arrays of their own. Rows are longer than their features by `pad`, so
+ * that rows read at once meet different banks.
  *
  *   queries         rows x (width + 4)
  *   tile            columns x (width + 4)      keys, then values
@@ -13,8 +13,8 @@
  *   terms           2 x columns                  to take off the scores of a column
  *   partial         rows x tx                    of a row, by the work-items that share it
  */
-#define MN_TILED_FLOATS(rows, columns, width, tx)                                             \
-    (((rows) + (columns)) * ((width) + 4) + (rows) * ((columns) + 4) + 2 * (columns) +     \
+#define MN_TILED_FLOATS(rows, columns, width, tx)                                                  \
+    (((rows) + (columns)) * ((width) + 4) + (rows) * ((columns) + 4) + 2 * (columns) +             \
      (rows) * (tx))
 
 /* The same for the kernels of processors: rows, two outputs, a tile of keys, of values and of keys

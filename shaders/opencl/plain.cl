@@ -132,8 +132,8 @@ static void weighted_sum(const mn_stage_params *p, const inputs *in, const task_
             continue;
         mn_i64 row = mn_row_offset(rows, &part->at, x) + part->feature * rows->feature;
         for (mn_i32 f = 0; f < features; f++)
-            sums[f] = fma(weight, mn_load_element(rows, rows_memory, row + f * rows->feature),
-                          sums[f]);
+            sums[f] =
+                fma(weight, mn_load_element(rows, rows_memory, row + f * rows->feature), sums[f]);
     }
     mn_i64 row = mn_row_offset(out, &part->at, part->row) + part->feature * out->feature;
     for (mn_i32 f = 0; f < features; f++)
@@ -189,9 +189,8 @@ __kernel void plain_left_stats(const mn_stage_params p, const __global uchar *qu
 /* LEFT, second launch: one column of P each. */
 __kernel void plain_left(const mn_stage_params p, const __global uchar *queries,
                          const __global uchar *keys, const __global uchar *bias,
-                         const __global uchar *values, __global uchar *mean,
-                         __global uchar *weight, __global uchar *result,
-                         const __global uchar *mask, __global uchar *stats)
+                         const __global uchar *values, __global uchar *mean, __global uchar *weight,
+                         __global uchar *result, const __global uchar *mask, __global uchar *stats)
 {
     const inputs in = {queries, keys, bias, values, mask, stats};
     const task_part part = find_part(&p, p.columns);
