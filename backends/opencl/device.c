@@ -186,9 +186,11 @@ static monarch_status make_device(monarch_instance *instance, const mn_opencl_dr
     device->wrapped = context != NULL;
     device->context = context;
     pthread_mutex_init(&device->mutex, NULL);
+    pthread_mutex_init(&device->probe_mutex, NULL);
     monarch_status status = read_info(device, index, error);
     if (status != MONARCH_OK) {
         pthread_mutex_destroy(&device->mutex);
+        pthread_mutex_destroy(&device->probe_mutex);
         mn_free(&instance->allocator, device);
         return status;
     }
@@ -256,8 +258,10 @@ void mn_opencl_device_close(monarch_device *base)
     if (device->context && !device->wrapped && may_free)
         mn_opencl_warn(instance, device->driver->release_context(device->context),
                        "clReleaseContext");
-    if (may_free) /* in a child another thread of the parent may seem to hold it */
+    if (may_free) { /* in a child another thread of the parent may seem to hold them */
         pthread_mutex_destroy(&device->mutex);
+        pthread_mutex_destroy(&device->probe_mutex);
+    }
     mn_free(&instance->allocator, device);
 }
 

@@ -33,6 +33,7 @@ typedef struct mn_opencl_device {
     cl_context context;    /* NULL until it is first wanted */
     mn_opencl_program *programs;
     monarch_opencl_cache cache;
+    pthread_mutex_t probe_mutex; /* of what follows; taken before the other one */
     mn_opencl_answer probed;
     mn_reason probe_reason; /* why it is NO */
 } mn_opencl_device;
