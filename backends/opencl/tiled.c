@@ -131,7 +131,7 @@ static void fill(mn_opencl_launch *launch, mn_opencl_module module, const char *
                  t->t.ty, t->t.ri, t->t.columns);
     snprintf(launch->options, sizeof launch->options,
              "-cl-std=CL1.2 -DMN_DTYPE=%d -DMN_WIDTH=%d %s%s%s", (int)dtype, t->width, shape,
-             limits->capability > 0 ? " -DMN_NATIVE_EXP2" : "",
+             limits->capability > 0 ? " -DMN_NVIDIA" : "",
              strcmp(kernel, "left_stats") == 0 ? " -DMN_STATS" : "");
 }
 

@@ -31,7 +31,7 @@ typedef struct warp_task {
     bool active;
 } warp_task;
 
-static warp_task find_warp_task(const mn_stage_params *p, int warp)
+INLINE warp_task find_warp_task(const mn_stage_params *p, int warp)
 {
     warp_task task;
     mn_i32 split = 0, group = 0;
@@ -56,6 +56,13 @@ INLINE void copy_elements(__local uchar *target, const __global uchar *source, i
             2 * i < valid ? ((const __global ushort *)source)[i] : (ushort)0;
 }
 
+/* Whether rows x0 ... x0 + count - 1 are whole vectors of MN_WIDTH elements and all there. */
+INLINE bool are_plain(const rows_view *view, mn_i32 x0, int count, const presence *there)
+{
+    return view->vectors && view->width == MN_WIDTH && !there->masked && x0 >= there->begin &&
+           x0 + count <= there->end;
+}
+
 /*
  * Starts to load `count` rows from x0 on. What lies behind a row's end, and rows that are not
  * there, become 0. Masked rows must: weight 0 times NaN is NaN.
@@ -64,6 +71,15 @@ INLINE void load_rows(__local uchar *target, const rows_view *view, mn_i32 x0, i
                       const presence *there, int thread, int threads)
 {
     enum { VECTORS = MN_WIDTH / 8 };
+    if (are_plain(view, x0, count, there)) {
+        /* Nearly always. Widths that are no power of two divide anew for each vector. */
+        for (int unit = thread; unit < count * VECTORS; unit += threads) {
+            int row = unit / VECTORS, byte = unit % VECTORS * 16;
+            copy_vector(target + row * PITCH + byte, view->base + (x0 + row) * view->stride + byte,
+                        16);
+        }
+        return;
+    }
     for (int unit = thread; unit < count * VECTORS; unit += threads) {
         int row = unit / VECTORS, feature = unit % VECTORS * 8;
         int valid = is_there(there, x0 + row) ? clamp((view->width - feature) * 2, 0, 16) : 0;
