@@ -137,5 +137,9 @@ monarch_status mn_opencl_plan_launch(const monarch_plan *plan, const mn_opencl_q
         status = barrier(driver, queue, events, error);
     if (status == MONARCH_OK)
         status = mn_opencl_check(driver->flush(queue->queue), "clFlush", error);
+    if (status != MONARCH_OK && events->end) { /* the call has failed, whatever is under way */
+        release(&c, *events->end);
+        *events->end = NULL;
+    }
     return status;
 }

@@ -19,7 +19,7 @@ enum {
     FAKE_DEVICES = 2,
     FAKE_LAUNCHES = 64, /* remembered, the latest */
     FAKE_ARGUMENTS = 12,
-    FAKE_KERNEL_NS = 2000
+    FAKE_KERNEL_NS = 200000
 };
 
 typedef struct fake_launch {
