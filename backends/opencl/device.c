@@ -10,6 +10,9 @@
 /* Of cl_nv_device_attribute_query; not in every header. */
 enum { COMPUTE_CAPABILITY_MAJOR = 0x4000, COMPUTE_CAPABILITY_MINOR = 0x4001 };
 
+/* Of cl_intel_required_subgroup_size, likewise. */
+enum { SUB_GROUP_SIZES = 0x4108, MOST_SIZES = 16, INTEL_LANES = 16 };
+
 /* The block of parameters of a stage goes by value, beside the buffers. */
 enum { LEAST_PARAMETERS = 1024, MOST_EXTENSIONS = 8192 };
 
@@ -117,6 +120,16 @@ static monarch_status check_device(reader *r, const monarch_allocator *allocator
     return MONARCH_OK;
 }
 
+static bool has_lanes(reader *r)
+{
+    size_t sizes[MOST_SIZES] = {0};
+    bool found = false;
+    read_bytes(r, SUB_GROUP_SIZES, sizeof sizes, sizes);
+    for (int i = 0; i < MOST_SIZES; i++)
+        found |= sizes[i] == INTEL_LANES;
+    return found;
+}
+
 static monarch_status read_limits(reader *r, const monarch_allocator *allocator,
                                   mn_opencl_limits *limits)
 {
@@ -133,7 +146,9 @@ static monarch_status read_limits(reader *r, const monarch_allocator *allocator,
     if (has_word(extensions, "cl_nv_device_attribute_query"))
         limits->capability = (int32_t)(10 * read_uint(r, COMPUTE_CAPABILITY_MAJOR) +
                                        read_uint(r, COMPUTE_CAPABILITY_MINOR));
-    limits->subgroup_matrix = has_word(extensions, "cl_intel_subgroup_matrix_multiply_accumulate");
+    limits->subgroup_matrix =
+        has_word(extensions, "cl_intel_subgroup_matrix_multiply_accumulate") &&
+        has_word(extensions, "cl_intel_required_subgroup_size") && has_lanes(r);
     mn_free(allocator, extensions);
     return status == MONARCH_OK ? r->status : status;
 }

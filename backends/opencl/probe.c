@@ -7,9 +7,10 @@
 #include "core/log.h"
 
 /*
- * Whether the instructions of variant matrix are there and right: a kernel of one warp is compiled
- * and run when a problem that they suit is first asked about, and what it gives is compared with
- * what it should. A driver that does not take them, or another result, makes the device go without.
+ * Whether the instructions of variant matrix, or matrix_intel, are there and right: a kernel of one
+ * sub-group is compiled and run when a problem that they suit is first asked about, and what it
+ * gives is compared with what it should. A driver that does not take them, or another result, makes
+ * the device go without.
  */
 
 enum { SIDE = 16, POWERS = 32, BUFFERS = 4 };
@@ -44,8 +45,13 @@ static monarch_status make(probe *p, monarch_error *error)
     cl_program program;
     cl_int result = CL_SUCCESS;
     MN_TRY(mn_opencl_retain(p->device, error));
-    MN_TRY(mn_opencl_find_program(p->device, MN_OPENCL_MATRIX_PROBE, "-cl-std=CL1.2 -DMN_DTYPE=1",
-                                  &program, error));
+    if (p->device->limits.subgroup_matrix)
+        MN_TRY(mn_opencl_find_program(
+            p->device, MN_OPENCL_MATRIX_INTEL,
+            "-cl-std=CL3.0 -DMN_PROBE -DMN_FORM=0 -DMN_DTYPE=1 -DMN_WIDTH=32", &program, error));
+    else
+        MN_TRY(mn_opencl_find_program(p->device, MN_OPENCL_MATRIX_PROBE,
+                                      "-cl-std=CL1.2 -DMN_DTYPE=1", &program, error));
     p->queue = driver->create_command_queue(p->device->context, p->device->handle, 0, &result);
     MN_TRY(mn_opencl_check(result, "clCreateCommandQueue", error));
     p->kernel = driver->create_kernel(program, "matrix_probe", &result);
@@ -64,7 +70,7 @@ static monarch_status make(probe *p, monarch_error *error)
 static monarch_status run(probe *p, monarch_error *error)
 {
     const mn_opencl_driver *driver = p->device->driver;
-    const size_t size = POWERS;
+    const size_t size = p->device->limits.subgroup_matrix ? SIDE : POWERS; /* one sub-group */
     for (int m = 0; m < 2; m++) {
         for (int r = 0; r < SIDE; r++)
             for (int c = 0; c < SIDE; c++)
@@ -134,8 +140,8 @@ static mn_opencl_answer ask(mn_opencl_device *device, mn_reason *reason)
         return MN_OPENCL_YES;
     snprintf(reason->text, sizeof reason->text, "%.*s", (int)sizeof reason->text - 1,
              error.message);
-    mn_log(device->base.instance, MONARCH_LOG_WARNING, "opencl:%u goes without variant matrix: %s",
-           device->base.info.index, error.message);
+    mn_log(device->base.instance, MONARCH_LOG_WARNING,
+           "opencl:%u goes without its matrix units: %s", device->base.info.index, error.message);
     return MN_OPENCL_NO;
 }
 

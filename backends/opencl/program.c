@@ -11,6 +11,7 @@
 extern const unsigned char mn_opencl_text_left[];
 extern const unsigned char mn_opencl_text_left_out[];
 extern const unsigned char mn_opencl_text_matrix[];
+extern const unsigned char mn_opencl_text_matrix_intel[];
 extern const unsigned char mn_opencl_text_matrix_probe[];
 extern const unsigned char mn_opencl_text_plain[];
 extern const unsigned char mn_opencl_text_right[];
@@ -23,6 +24,7 @@ static const struct {
     [MN_OPENCL_LEFT] = {"left", mn_opencl_text_left},
     [MN_OPENCL_LEFT_OUT] = {"left_out", mn_opencl_text_left_out},
     [MN_OPENCL_MATRIX] = {"matrix", mn_opencl_text_matrix},
+    [MN_OPENCL_MATRIX_INTEL] = {"matrix_intel", mn_opencl_text_matrix_intel},
     [MN_OPENCL_MATRIX_PROBE] = {"matrix_probe", mn_opencl_text_matrix_probe},
     [MN_OPENCL_PLAIN] = {"plain", mn_opencl_text_plain},
     [MN_OPENCL_RIGHT] = {"right", mn_opencl_text_right},

@@ -8,6 +8,7 @@
 /* Most specific first; plain runs everything everywhere. */
 static const mn_opencl_variant *const table[] = {
     &mn_opencl_matrix,
+    &mn_opencl_matrix_intel,
     &mn_opencl_tiled,
     &mn_opencl_plain,
 };

@@ -14,6 +14,7 @@ typedef enum mn_opencl_module {
     MN_OPENCL_LEFT_OUT,
     MN_OPENCL_MATRIX,
     MN_OPENCL_MATRIX_PROBE,
+    MN_OPENCL_MATRIX_INTEL,
     MN_OPENCL_MODULES
 } mn_opencl_module;
 
@@ -61,8 +62,9 @@ bool mn_opencl_same_elements(const mn_step *step, const char *variant, mn_reason
 uint64_t mn_opencl_step_scratch(const mn_variant *variant, const monarch_device *device,
                                 const mn_program *program, uint32_t first, uint32_t count);
 
-extern const mn_opencl_variant mn_opencl_matrix; /* NVIDIA's matrix instructions */
-extern const mn_opencl_variant mn_opencl_tiled;  /* tiles in local memory, any device */
-extern const mn_opencl_variant mn_opencl_plain;  /* any problem, any device */
+extern const mn_opencl_variant mn_opencl_matrix;       /* NVIDIA's matrix instructions */
+extern const mn_opencl_variant mn_opencl_matrix_intel; /* Intel's; never run */
+extern const mn_opencl_variant mn_opencl_tiled;        /* tiles in local memory, any device */
+extern const mn_opencl_variant mn_opencl_plain;        /* any problem, any device */
 
 #endif

@@ -226,15 +226,6 @@ INLINE void multiply(float sums[OUT][4], const float factor[2])
             sums[n][i] *= factor[i / 2];
 }
 
-/* Sums of f16 values weighted by rounded weights may come out a little above the largest f16: that
-   is the result then, not infinity. Values that are infinite stay so. */
-INLINE float limit_overflow(float x)
-{
-    if (MN_DTYPE == MN_DTYPE_F16 && fabs(x) > 65504.0f && fabs(x) < 65504.0f * 1.001f)
-        return copysign(65504.0f, x);
-    return x;
-}
-
 INLINE void store_vector(__global uchar *to, const __local uchar *from, bool whole, int valid)
 {
     if (whole)

@@ -63,15 +63,19 @@ static void test_variants_listed(void **state)
     (void)state;
     static const struct {
         int capability;
+        size_t intel;
         const char *variants, *features;
-    } cases[] = {{90, "matrix tiled plain", "sm_90"},
-                 {75, "tiled plain", "sm_75"},
-                 {0, "tiled plain", "gpu"}};
+    } cases[] = {{90, 0, "matrix tiled plain", "sm_90"},
+                 {75, 0, "tiled plain", "sm_75"},
+                 {0, 0, "tiled plain", "gpu"},
+                 {0, 8, "tiled plain", "gpu"},
+                 {0, 16, "matrix_intel tiled plain", "gpu"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         opencl_scene s;
         monarch_device_info info = {.struct_size = sizeof info};
         fake_opencl_reset();
         fake_opencl_state()->capability = cases[i].capability;
+        fake_opencl_state()->intel = cases[i].intel;
         opencl_scene_open(&s);
         fixture_ok("info", monarch_device_info_get(s.device, &info, NULL), NULL);
         assert_string_equal(info.variants, cases[i].variants);
@@ -121,6 +125,7 @@ static void check_launches(const char *variant)
     opencl_scene s;
     monarch_error error = {MONARCH_OK, ""};
     fake_opencl_reset();
+    fake_opencl_state()->intel = strcmp(variant, "matrix_intel") == 0 ? 16 : 0;
     opencl_scene_open(&s);
     opencl_scene_prepare(&s, variant);
     uint64_t before = fake_opencl_state()->launches;
@@ -147,6 +152,7 @@ static void test_launches(void **state)
 {
     (void)state;
     check_launches("matrix");
+    check_launches("matrix_intel");
     check_launches("tiled");
     check_launches("plain");
 }
@@ -382,7 +388,7 @@ static void test_self_test(void **state)
     monarch_problem problem = opencl_scene_problem();
     fixture_expect("matrix", monarch_problem_supported(s.device, &problem, "matrix", &error),
                    MONARCH_ERROR_UNSUPPORTED, &error, words);
-    assert_non_null(strstr(s.log, "goes without variant matrix"));
+    assert_non_null(strstr(s.log, "goes without its matrix units"));
     fixture_ok("plan", monarch_plan_create(s.device, &problem, NULL, &s.plan, &error), &error);
     fixture_ok("stage", monarch_plan_stage(s.plan, 0, &stage, NULL), NULL);
     assert_string_equal(stage.variant, "tiled");

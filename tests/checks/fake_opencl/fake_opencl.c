@@ -178,6 +178,9 @@ static cl_int answer_number(cl_device_info what, size_t capacity, void *to, size
     case 0x4000:
         small = (cl_uint)fake_state.capability / 10;
         break;
+    case 0x4108: /* sub-group sizes */
+        return fake_answer((const size_t[]){fake_state.intel, 32}, 2 * sizeof middle, capacity, to,
+                           size);
     case 0x4001:
         small = (cl_uint)fake_state.capability % 10;
         break;
@@ -185,6 +188,14 @@ static cl_int answer_number(cl_device_info what, size_t capacity, void *to, size
         return fake_misuse("clGetDeviceInfo", "not known here", CL_INVALID_VALUE);
     }
     return fake_answer(&small, sizeof small, capacity, to, size);
+}
+
+static const char *extensions(void)
+{
+    if (fake_state.intel)
+        return "cl_khr_icd cl_intel_required_subgroup_size "
+               "cl_intel_subgroup_matrix_multiply_accumulate";
+    return fake_state.capability > 0 ? "cl_khr_icd cl_nv_device_attribute_query" : "cl_khr_icd";
 }
 
 cl_int clGetDeviceInfo(cl_device_id device, cl_device_info what, size_t capacity, void *to,
