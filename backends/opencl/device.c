@@ -167,7 +167,8 @@ static monarch_status read_info(mn_opencl_device *device, uint32_t index, monarc
     info->struct_size = (uint32_t)sizeof *info;
     info->index = index;
     snprintf(info->backend, sizeof info->backend, "opencl");
-    snprintf(info->features, sizeof info->features, "%s", limits->cpu ? "cpu" : "gpu");
+    snprintf(info->features, sizeof info->features, "%s%s", limits->cpu ? "cpu" : "gpu",
+             limits->subgroup_matrix ? " intel_matrix" : "");
     if (limits->capability > 0)
         snprintf(info->features, sizeof info->features, "sm_%" PRId32, limits->capability);
     mn_opencl_list_variants(limits, info);

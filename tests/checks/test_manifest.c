@@ -372,6 +372,18 @@ static void skip_left_out(const line *l)
         }
 }
 
+/* Whether a device has what a line needs: sm_... and intel_matrix are asked of the device's
+   features, the others of the processor. */
+static bool has_need(const monarch_device *device, const char *name)
+{
+    monarch_device_info info = {.struct_size = sizeof info};
+    assert_int_equal(monarch_device_info_get(device, &info, NULL), MONARCH_OK);
+    if (strncmp(name, "sm_", 3) == 0)
+        return gpu_is(device, name);
+    return strcmp(name, "intel_matrix") == 0 ? strstr(info.features, name) != NULL
+                                             : processor_has(name);
+}
+
 /* Skips with the reason when the machine lacks what the line needs. */
 static monarch_device *require_device(const line *l)
 {
@@ -387,7 +399,7 @@ static monarch_device *require_device(const line *l)
     char needs[sizeof l->needs];
     memcpy(needs, l->needs, sizeof needs);
     for (char *name = strtok(needs, "+"); name && strcmp(name, "-") != 0; name = strtok(NULL, "+"))
-        if (strncmp(name, "sm_", 3) == 0 ? !gpu_is(device, name) : !processor_has(name)) {
+        if (!has_need(device, name)) {
             print_message("skipped: this machine has no %s\n", name);
             skip();
         }

@@ -8,7 +8,6 @@
 
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <monarch/opencl.h>
 
@@ -69,7 +68,7 @@ static void test_variants_listed(void **state)
                  {75, 0, "tiled plain", "sm_75"},
                  {0, 0, "tiled plain", "gpu"},
                  {0, 8, "tiled plain", "gpu"},
-                 {0, 16, "matrix_intel tiled plain", "gpu"}};
+                 {0, 16, "matrix_intel tiled plain", "gpu intel_matrix"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         opencl_scene s;
         monarch_device_info info = {.struct_size = sizeof info};
@@ -353,186 +352,6 @@ static void test_wrapped(void **state)
     opencl_scene_close(&s);
 }
 
-/* ---- compilation ---- */
-
-static void test_build_log(void **state)
-{
-    (void)state;
-    opencl_scene s;
-    monarch_error error = {MONARCH_OK, ""};
-    monarch_plan_options options = monarch_plan_options_default();
-    const char *words[FIXTURE_WORDS] = {"clBuildProgram(right)", "CL_BUILD_PROGRAM_FAILURE",
-                                        "line 7: error: no such thing"};
-    opencl_scene_open(&s);
-    fake_opencl_state()->build_log = "warning: much\nwarning: more\nline 7: error: no such thing\n";
-    monarch_problem problem = opencl_scene_problem();
-    options.variant = "tiled";
-    fixture_expect("plan", monarch_plan_create(s.device, &problem, &options, &s.plan, &error),
-                   MONARCH_ERROR_NATIVE, &error, words);
-    assert_null(strstr(error.message, "warning"));
-    fake_opencl_state()->build_log = NULL;
-    fixture_ok("plan", monarch_plan_create(s.device, &problem, &options, &s.plan, &error), &error);
-    opencl_scene_close(&s);
-}
-
-/* A device whose matrix instructions give something else goes on without them, and says why. */
-static void test_self_test(void **state)
-{
-    (void)state;
-    opencl_scene s;
-    monarch_error error = {MONARCH_OK, ""};
-    monarch_stage_info stage = {.struct_size = sizeof stage};
-    const char *words[FIXTURE_WORDS] = {"self test", "row 2, column 5"};
-    opencl_scene_open(&s);
-    fake_opencl_state()->wrong_product = true;
-    monarch_problem problem = opencl_scene_problem();
-    fixture_expect("matrix", monarch_problem_supported(s.device, &problem, "matrix", &error),
-                   MONARCH_ERROR_UNSUPPORTED, &error, words);
-    assert_non_null(strstr(s.log, "goes without its matrix units"));
-    fixture_ok("plan", monarch_plan_create(s.device, &problem, NULL, &s.plan, &error), &error);
-    fixture_ok("stage", monarch_plan_stage(s.plan, 0, &stage, NULL), NULL);
-    assert_string_equal(stage.variant, "tiled");
-    assert_int_equal(fake_opencl_state()->launches, 1); /* asked once */
-    s.log[0] = '\0';
-    opencl_scene_close(&s);
-    fake_opencl_reset();
-    opencl_scene_open(&s);
-    fixture_ok("plan", monarch_plan_create(s.device, &problem, NULL, &s.plan, &error), &error);
-    fixture_ok("stage", monarch_plan_stage(s.plan, 0, &stage, NULL), NULL);
-    assert_string_equal(stage.variant, "matrix");
-    opencl_scene_close(&s);
-}
-
-/* ---- the cache ---- */
-
-enum { ENTRIES = 16, ENTRY_BYTES = 2048 };
-
-typedef struct store {
-    char keys[ENTRIES][512];
-    unsigned char bytes[ENTRIES][ENTRY_BYTES];
-    size_t sizes[ENTRIES];
-    int count, hits;
-} store;
-
-static size_t load_entry(void *user, const char *key, void *bytes, size_t capacity)
-{
-    store *c = user;
-    for (int i = 0; i < c->count; i++)
-        if (strcmp(c->keys[i], key) == 0) {
-            if (capacity >= c->sizes[i]) {
-                memcpy(bytes, c->bytes[i], c->sizes[i]);
-                c->hits++;
-            }
-            return c->sizes[i];
-        }
-    return 0;
-}
-
-static void store_entry(void *user, const char *key, const void *bytes, size_t size)
-{
-    store *c = user;
-    assert_true(c->count < ENTRIES && size <= ENTRY_BYTES && strlen(key) < sizeof c->keys[0]);
-    snprintf(c->keys[c->count], sizeof c->keys[0], "%s", key);
-    memcpy(c->bytes[c->count], bytes, size);
-    c->sizes[c->count++] = size;
-}
-
-/* Makes a plan in a new instance; returns how many programs were compiled. */
-static int compile_with(const monarch_opencl_cache *cache, const char *name)
-{
-    opencl_scene s;
-    monarch_error error = {MONARCH_OK, ""};
-    monarch_plan_options options = monarch_plan_options_default();
-    fake_opencl_reset();
-    fake_opencl_state()->name = name;
-    opencl_scene_open(&s);
-    fixture_ok("cache", monarch_opencl_device_set_cache(s.device, cache, &error), &error);
-    monarch_problem problem = opencl_scene_problem();
-    options.variant = "tiled";
-    fixture_ok("plan", monarch_plan_create(s.device, &problem, &options, &s.plan, &error), &error);
-    int compiled = (int)fake_opencl_state()->builds_from_source;
-    opencl_scene_close(&s);
-    return compiled;
-}
-
-static void test_cache_callbacks(void **state)
-{
-    (void)state;
-    static store c;
-    monarch_opencl_cache cache = monarch_opencl_cache_default();
-    cache.user = &c;
-    cache.load = load_entry;
-    cache.store = store_entry;
-    assert_int_equal(compile_with(NULL, "A"), 5);
-    assert_int_equal(compile_with(&cache, "A"), 5);
-    assert_int_equal(c.count, 5);
-    assert_int_equal(compile_with(&cache, "A"), 0);
-    assert_int_equal(c.hits, 5);
-    assert_int_equal(compile_with(&cache, "B"), 5); /* another device: other keys */
-    assert_int_equal(c.count, 10);
-    c.count = 5;
-    c.bytes[0][c.sizes[0] - 1] ^= 1;            /* altered */
-    c.sizes[1] -= 1;                            /* cut short */
-    c.bytes[2][0] ^= 1;                         /* something else */
-    memcpy(c.bytes[3], c.bytes[4], c.sizes[4]); /* under another's name */
-    assert_int_equal(compile_with(&cache, "A"), 4);
-}
-
-static void damage_file(const char *path)
-{
-    FILE *file = fopen(path, "r+b");
-    assert_non_null(file);
-    fseek(file, -1, SEEK_END);
-    int last = fgetc(file);
-    fseek(file, -1, SEEK_END);
-    fputc(last ^ 1, file);
-    fclose(file);
-}
-
-static void test_cache_directory(void **state)
-{
-    (void)state;
-    char folder[] = "/tmp/monarch-cache-XXXXXX", command[96];
-    monarch_opencl_cache cache = monarch_opencl_cache_default();
-    assert_non_null(mkdtemp(folder));
-    cache.directory = folder;
-    assert_int_equal(compile_with(&cache, "A"), 5);
-    assert_int_equal(compile_with(&cache, "A"), 0);
-    char name[64], path[192];
-    snprintf(command, sizeof command, "ls %s", folder);
-    FILE *list = popen(command, "r");
-    int files = 0;
-    while (fgets(name, sizeof name, list)) {
-        name[strcspn(name, "\n")] = '\0';
-        snprintf(path, sizeof path, "%s/%s", folder, name);
-        assert_non_null(strstr(name, ".bin"));
-        if (files++ == 0)
-            damage_file(path);
-    }
-    pclose(list);
-    assert_int_equal(files, 5);
-    assert_int_equal(compile_with(&cache, "A"), 1);
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    assert_int_equal(system(command), 0);
-}
-
-static void test_cache_arguments(void **state)
-{
-    (void)state;
-    opencl_scene s;
-    monarch_error error = {MONARCH_OK, ""};
-    monarch_opencl_cache cache = monarch_opencl_cache_default();
-    opencl_scene_open(&s);
-    cache.load = load_entry;
-    fixture_invalid("cache", monarch_opencl_device_set_cache(s.device, &cache, &error), &error,
-                    "load and store", NULL);
-    cache.store = store_entry;
-    cache.directory = "/tmp";
-    fixture_invalid("cache", monarch_opencl_device_set_cache(s.device, &cache, &error), &error,
-                    "directory", NULL);
-    opencl_scene_close(&s);
-}
-
 /* ---- threads ---- */
 
 enum { THREADS = 8, ROUNDS = 200 };
@@ -589,11 +408,6 @@ int main(void)
         cmocka_unit_test_setup(test_empty, reset),
         cmocka_unit_test_setup(test_svm, reset),
         cmocka_unit_test_setup(test_wrapped, reset),
-        cmocka_unit_test_setup(test_build_log, reset),
-        cmocka_unit_test_setup(test_self_test, reset),
-        cmocka_unit_test_setup(test_cache_callbacks, reset),
-        cmocka_unit_test_setup(test_cache_directory, reset),
-        cmocka_unit_test_setup(test_cache_arguments, reset),
         cmocka_unit_test_setup(test_threads, reset),
     };
     return cmocka_run_group_tests_name("opencl_host", tests, NULL, NULL);

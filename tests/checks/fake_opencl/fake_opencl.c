@@ -214,9 +214,7 @@ cl_int clGetDeviceInfo(cl_device_id device, cl_device_info what, size_t capacity
     case CL_DRIVER_VERSION:
         return fake_leave(answer_text("1.0", capacity, to, size));
     case CL_DEVICE_EXTENSIONS:
-        return fake_leave(answer_text(
-            fake_state.capability > 0 ? "cl_khr_icd cl_nv_device_attribute_query" : "cl_khr_icd",
-            capacity, to, size));
+        return fake_leave(answer_text(extensions(), capacity, to, size));
     default:
         return fake_leave(answer_number(what, capacity, to, size));
     }
