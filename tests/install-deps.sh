@@ -51,6 +51,9 @@ command clang-format|clang-format  | formatting check                           
 command cppcheck  | cppcheck       | static analysis                              | test
 command man       | man-db         | checks the manual page                       | test
 command git       | git            | lists the files to check                     | test
+header CL/cl.h    | ocl-icd-opencl-dev | OpenCL backend and its tests             | test
+file /etc/OpenCL/vendors/pocl.icd|pocl-opencl-icd|OpenCL on the processor| test
+command oclgrind  | oclgrind       | finds races and stray accesses in kernels    | test
 '
 
 have() {
@@ -58,6 +61,7 @@ have() {
     command) command -v "$2" >/dev/null 2>&1 ;;
     module) command -v pkg-config >/dev/null 2>&1 && pkg-config --exists "$2" ;;
     debian) ! command -v dpkg >/dev/null 2>&1 || command -v "$2" >/dev/null 2>&1 ;;
+    file) [ -e "$2" ] ;;
     header) command -v cc >/dev/null 2>&1 && echo "#include <$2>" | cc -E -xc - >/dev/null 2>&1 ;;
     runtime)
         command -v clang >/dev/null 2>&1 &&
