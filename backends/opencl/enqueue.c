@@ -38,7 +38,7 @@ static cl_int set_memory(const mn_opencl_driver *driver, cl_kernel kernel, cl_ui
 }
 
 /* The block of parameters, a buffer for each operand, local memory. An operand that is absent gets
-   the buffer of the queries: some drivers take no NULL. */
+   q: some drivers take no NULL. */
 static monarch_status set_arguments(const mn_opencl_driver *driver, const mn_opencl_launch *launch,
                                     cl_kernel kernel, const mn_bindings *bindings,
                                     monarch_error *error)
@@ -48,8 +48,7 @@ static monarch_status set_arguments(const mn_opencl_driver *driver, const mn_ope
     mn_params_place(&launch->params, bindings, &block, memory);
     cl_int result = driver->set_kernel_arg(kernel, 0, sizeof block, &block);
     for (cl_uint i = 0; i < MN_OPERAND_COUNT && result == CL_SUCCESS; i++)
-        result =
-            set_memory(driver, kernel, i + 1, memory[i] ? memory[i] : memory[MN_OPERAND_QUERIES]);
+        result = set_memory(driver, kernel, i + 1, memory[i] ? memory[i] : &bindings->q);
     if (result == CL_SUCCESS && launch->local_memory > 0)
         result = driver->set_kernel_arg(kernel, MN_OPERAND_COUNT + 1, launch->local_memory, NULL);
     return mn_opencl_check(result, "clSetKernelArg", error);

@@ -105,7 +105,7 @@ void mn_opencl_warn(const monarch_instance *instance, cl_int result, const char 
 
 /* ---- the devices of all platforms ---- */
 
-enum { MOST_PLATFORMS = 32, MOST_DEVICES = 64 };
+enum { MOST_PLATFORMS = 32 };
 
 static const cl_device_type types[] = {CL_DEVICE_TYPE_GPU, CL_DEVICE_TYPE_ACCELERATOR,
                                        CL_DEVICE_TYPE_CPU};
@@ -123,14 +123,14 @@ static bool is_known(const mn_opencl_driver *driver, cl_device_id device)
 static monarch_status add_devices(mn_opencl_driver *driver, cl_platform_id platform,
                                   cl_device_type type, monarch_error *error)
 {
-    cl_device_id found[MOST_DEVICES];
+    cl_device_id found[MN_OPENCL_MOST_DEVICES];
     cl_uint count = 0;
-    cl_int result = driver->get_device_ids(platform, type, MOST_DEVICES, found, &count);
+    cl_int result = driver->get_device_ids(platform, type, MN_OPENCL_MOST_DEVICES, found, &count);
     if (result == CL_DEVICE_NOT_FOUND)
         return MONARCH_OK;
     MN_TRY(mn_opencl_check(result, "clGetDeviceIDs", error));
-    count = count < MOST_DEVICES ? count : MOST_DEVICES;
-    for (cl_uint i = 0; i < count && driver->device_count < MOST_DEVICES; i++)
+    count = count < MN_OPENCL_MOST_DEVICES ? count : MN_OPENCL_MOST_DEVICES;
+    for (cl_uint i = 0; i < count && driver->device_count < MN_OPENCL_MOST_DEVICES; i++)
         if (!is_known(driver, found[i]))
             driver->devices[driver->device_count++] = found[i];
     return MONARCH_OK;
@@ -155,11 +155,8 @@ monarch_status mn_opencl_driver_open(const monarch_allocator *allocator, mn_open
     mn_opencl_driver *driver = mn_alloc(allocator, sizeof *driver);
     if (!driver)
         return mn_fail_memory(error, "the functions of the OpenCL loader");
-    driver->devices = mn_alloc_array(allocator, MOST_DEVICES, sizeof(cl_device_id));
-    monarch_status status =
-        driver->devices ? mn_dynlib_open(library_name, symbols, sizeof symbols / sizeof *symbols,
-                                         driver, &driver->library, error)
-                        : mn_fail_memory(error, "the list of OpenCL devices");
+    monarch_status status = mn_dynlib_open(library_name, symbols, sizeof symbols / sizeof *symbols,
+                                           driver, &driver->library, error);
     if (status == MONARCH_OK) {
         status = list_devices(driver, error);
         /* A driver short of memory offers nothing; that is no failure of the instance. */
@@ -177,6 +174,5 @@ monarch_status mn_opencl_driver_open(const monarch_allocator *allocator, mn_open
 void mn_opencl_driver_close(mn_opencl_driver *driver, const monarch_allocator *allocator)
 {
     mn_dynlib_close(driver->library);
-    mn_free(allocator, driver->devices);
     mn_free(allocator, driver);
 }

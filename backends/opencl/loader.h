@@ -8,13 +8,15 @@
 
 #include "core/instance.h"
 
+enum { MN_OPENCL_MOST_DEVICES = 64 };
+
 /*
  * The ICD loader, opened at run time. The functions are those of OpenCL 1.2, which every loader
  * has; the ones of 2.0 are optional, and NULL where the loader is older.
  */
 typedef struct mn_opencl_driver {
     void *library;
-    cl_device_id *devices; /* of all platforms, GPUs first */
+    cl_device_id devices[MN_OPENCL_MOST_DEVICES]; /* of all platforms, GPUs first */
     uint32_t device_count;
 
     __typeof__(&clGetPlatformIDs) get_platform_ids;

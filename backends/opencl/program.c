@@ -111,7 +111,7 @@ static cl_program load_binary(mn_opencl_device *device, const char *key, const c
 }
 
 static monarch_status add_program(mn_opencl_device *device, mn_opencl_module module,
-                                  const char *options, monarch_error *error)
+                                  const char *options, cl_program *program, monarch_error *error)
 {
     const monarch_allocator *allocator = &device->base.instance->allocator;
     char key[KEY_SIZE];
@@ -132,6 +132,7 @@ static monarch_status add_program(mn_opencl_device *device, mn_opencl_module mod
     }
     entry->next = device->programs;
     device->programs = entry;
+    *program = entry->program;
     return MONARCH_OK;
 }
 
@@ -145,10 +146,8 @@ monarch_status mn_opencl_find_program(mn_opencl_device *device, mn_opencl_module
     for (const mn_opencl_program *p = device->programs; p && !*program; p = p->next)
         if (p->module == module && strcmp(p->options, options) == 0)
             *program = p->program;
-    if (!*program) {
-        status = add_program(device, module, options, error);
-        *program = status == MONARCH_OK ? device->programs->program : NULL;
-    }
+    if (!*program)
+        status = add_program(device, module, options, program, error);
     pthread_mutex_unlock(&device->mutex);
     return status;
 }

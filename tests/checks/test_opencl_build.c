@@ -5,8 +5,10 @@
  * fails, the self test of the matrix variants, the cache of binaries.
  */
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <monarch/opencl.h>
 
@@ -155,31 +157,49 @@ static void damage_file(const char *path)
     fclose(file);
 }
 
+/* Visits the files of a folder; returns how many there are. */
+static int visit_files(const char *folder, void (*visit)(const char *path, int number))
+{
+    int count = 0;
+    DIR *list = opendir(folder);
+    assert_non_null(list);
+    for (struct dirent *entry = readdir(list); entry; entry = readdir(list)) {
+        char path[512];
+        if (entry->d_name[0] == '.')
+            continue;
+        assert_non_null(strstr(entry->d_name, ".bin"));
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        visit(path, count++);
+    }
+    closedir(list);
+    return count;
+}
+
+static void damage_first(const char *path, int number)
+{
+    if (number == 0)
+        damage_file(path);
+}
+
+static void remove_file(const char *path, int number)
+{
+    (void)number;
+    assert_int_equal(remove(path), 0);
+}
+
 static void test_cache_directory(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/monarch-cache-XXXXXX", command[96];
+    char folder[] = "/tmp/monarch-cache-XXXXXX";
     monarch_opencl_cache cache = monarch_opencl_cache_default();
     assert_non_null(mkdtemp(folder));
     cache.directory = folder;
     assert_int_equal(compile_with(&cache, "A"), 5);
     assert_int_equal(compile_with(&cache, "A"), 0);
-    char name[64], path[192];
-    snprintf(command, sizeof command, "ls %s", folder);
-    FILE *list = popen(command, "r");
-    int files = 0;
-    while (fgets(name, sizeof name, list)) {
-        name[strcspn(name, "\n")] = '\0';
-        snprintf(path, sizeof path, "%s/%s", folder, name);
-        assert_non_null(strstr(name, ".bin"));
-        if (files++ == 0)
-            damage_file(path);
-    }
-    pclose(list);
-    assert_int_equal(files, 5);
+    assert_int_equal(visit_files(folder, damage_first), 5);
     assert_int_equal(compile_with(&cache, "A"), 1);
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(visit_files(folder, remove_file), 5);
+    assert_int_equal(rmdir(folder), 0);
 }
 
 static void test_cache_arguments(void **state)

@@ -20,7 +20,7 @@ static struct _cl_platform_id platform;
 static struct _cl_device_id devices[FAKE_DEVICES] = {{0}, {1}};
 static block *blocks;
 
-static const fake_opencl at_start = {
+fake_opencl fake_state = {
     .platforms = 1,
     .devices = FAKE_DEVICES,
     .capability = 90,
@@ -30,7 +30,6 @@ static const fake_opencl at_start = {
     .version = "OpenCL 3.0 fake",
     .name = "Fake GPU",
 };
-fake_opencl fake_state = at_start;
 
 fake_opencl *fake_opencl_state(void)
 {
@@ -39,6 +38,11 @@ fake_opencl *fake_opencl_state(void)
 
 void fake_opencl_reset(void)
 {
+    static fake_opencl at_start;
+    static bool known; /* the first call is ahead of all use */
+    if (!known)
+        at_start = fake_state;
+    known = true;
     while (blocks) {
         block *next = blocks->next;
         free(blocks);
@@ -299,7 +303,7 @@ cl_program clCreateProgramWithBinary(cl_context context, cl_uint count, const cl
     if (result == CL_SUCCESS && (count != 1 || list[0] != context->device || lengths[0] != 8))
         result = fake_misuse("clCreateProgramWithBinary", "binary", CL_INVALID_BINARY);
     if (result == CL_SUCCESS) {
-        program = make_program(context, NULL, 0);
+        program = make_program(context, "", 0);
         memcpy(&program->hash, binaries[0], sizeof program->hash);
         fake_state.builds_from_binary++;
     }
