@@ -137,7 +137,7 @@ one_gpu=(-Dsm_archs=90a)
 
 # has_opencl DIR: whether there is a device; DIR holds another libOpenCL.so.1, or nothing.
 has_opencl() {
-    LD_LIBRARY_PATH=$1 "$root/release/bench/monarch" devices 2>/dev/null | grep -q '^opencl:0 '
+    LD_LIBRARY_PATH=$1 "$root/release/bench/monarch" devices 2>/dev/null | grep '^opencl:0 ' >/dev/null
 }
 
 # PoCL without optimisation: all tests on both variants, side by side.
@@ -163,7 +163,8 @@ oclgrind_case() {
     local output
     output=$(LD_LIBRARY_PATH=$oclgrind_dir OCLGRIND_DATA_RACES=1 OCLGRIND_MAX_ERRORS=20 \
         OCLGRIND_BUILD_OPTIONS="-cl-opt-disable -DINLINE=static" \
-        "$root/release/tests/test_stage" --device opencl --variant "$1" --dtype "$2" --case "$3" 2>&1)
+        "$root/release/tests/test_stage" --device opencl \
+        --variant "$1" --dtype "$2" --case "$3" 2>&1)
     local status=$?
     printf '%s\n' "$output"
     [ "$status" -eq 0 ] && ! grep -qiE 'data race|invalid (read|write)|oclgrind' <<<"$(
@@ -232,8 +233,7 @@ if ! $quick; then
             -artifact_prefix="$log/" "$log/corpus" tests/checks/corpus/problem
     }
     export CC=clang
-    build fuzz --buildtype=debugoptimized -Dfuzz=true -Dbench=false -Dcuda=disabled \
-        -Dopencl=disabled \
+    build fuzz --buildtype=debugoptimized -Dfuzz=true -Dbench=false -Dcuda=disabled -Dopencl=disabled \
         -Dc_args=-fsanitize=fuzzer-no-link \
         -Db_sanitize=address,undefined -Db_lundef=false && check fuzz fuzz &&
         run_tests fuzz cuda_absent opencl_absent
