@@ -233,8 +233,8 @@ if ! $quick; then
             -artifact_prefix="$log/" "$log/corpus" tests/checks/corpus/problem
     }
     export CC=clang
-    build fuzz --buildtype=debugoptimized -Dfuzz=true -Dbench=false -Dcuda=disabled -Dopencl=disabled \
-        -Dc_args=-fsanitize=fuzzer-no-link \
+    build fuzz --buildtype=debugoptimized -Dfuzz=true -Dbench=false \
+        -Dcuda=disabled -Dopencl=disabled -Dc_args=-fsanitize=fuzzer-no-link \
         -Db_sanitize=address,undefined -Db_lundef=false && check fuzz fuzz &&
         run_tests fuzz cuda_absent opencl_absent
     unset CC
@@ -255,7 +255,8 @@ if ! $quick; then
             core backends bench tests
     }
     format() {
-        for ending in c h cu cuh cl clh; do sources "$ending"; done | xargs clang-format --dry-run --Werror
+        for ending in c h cu cuh cl clh; do sources "$ending"; done |
+            xargs clang-format --dry-run --Werror
     }
     check clang-tidy tidy
     check cppcheck static_check
