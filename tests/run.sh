@@ -137,7 +137,8 @@ one_gpu=(-Dsm_archs=90a)
 
 # has_opencl DIR: whether there is a device; DIR holds another libOpenCL.so.1, or nothing.
 has_opencl() {
-    LD_LIBRARY_PATH=$1 "$root/release/bench/monarch" devices 2>/dev/null | grep '^opencl:0 ' >/dev/null
+    LD_LIBRARY_PATH=$1 "$root/release/bench/monarch" devices 2>/dev/null |
+        grep '^opencl:0 ' >/dev/null
 }
 
 # PoCL without optimisation: all tests on both variants, side by side.
