@@ -7,7 +7,7 @@
  * The meaning of the operands is that of core/step.h.
  */
 
-#if defined(__OPENCL_VERSION__)
+#if defined(__OPENCL_VERSION__) || defined(__OPENCL_C_VERSION__)
 typedef long mn_i64;
 typedef ulong mn_u64;
 typedef int mn_i32;
@@ -91,7 +91,7 @@ typedef struct mn_stage_params {
 #if defined(__cplusplus)
 static_assert(sizeof(mn_operand_params) == 64, "host and device must agree");
 static_assert(sizeof(mn_stage_params) == 680, "host and device must agree");
-#elif !defined(__OPENCL_VERSION__)
+#elif !defined(__OPENCL_VERSION__) && !defined(__OPENCL_C_VERSION__)
 _Static_assert(sizeof(mn_operand_params) == 64, "host and device must agree");
 _Static_assert(sizeof(mn_stage_params) == 680, "host and device must agree");
 #endif

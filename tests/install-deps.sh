@@ -62,6 +62,9 @@ command git       | git            | lists the files to check                   
 command spirv-val | spirv-tools    | checks the compiled shaders                  | test
 file /usr/share/vulkan/icd.d/lvp_*.json|mesa-vulkan-drivers| Vulkan on the processor | test
 file /usr/share/vulkan/explicit_layer.d/*valid*.json|vulkan-validationlayers|watches Vulkan| test
+header CL/cl.h    | ocl-icd-opencl-dev | OpenCL backend and its tests             | test
+file /etc/OpenCL/vendors/pocl.icd|pocl-opencl-icd|OpenCL on the processor| test
+command oclgrind  | oclgrind       | finds races and stray accesses in kernels    | test
 '
 
 have() {

@@ -94,6 +94,10 @@ run_tests() {
 export ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=0
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1
+# OpenCL on processors: what it compiles stays here, what it leaves behind at the end is not ours.
+export LSAN_OPTIONS=suppressions=$PWD/tests/checks/lsan.supp
+export POCL_CACHE_DIR=$PWD/$root/pocl
+mkdir -p "$POCL_CACHE_DIR"
 
 header "What the tests need"
 tests/install-deps.sh --test || {
@@ -110,6 +114,10 @@ sed -n '/^  Backends$/,/^$/p' "$log/configure-release.txt"
 if grep -q '^    cuda .*: no: ' "$log/configure-release.txt"; then
     note skipped cuda "the backend is not compiled: $(
         sed -n 's/^    cuda .*: no: //p' "$log/configure-release.txt")"
+fi
+if grep -q '^    opencl .*: no: ' "$log/configure-release.txt"; then
+    note skipped opencl "the backend is not compiled: $(
+        sed -n 's/^    opencl .*: no: //p' "$log/configure-release.txt")"
 fi
 if grep -q '^    vulkan .*: \(no: \|without \)' "$log/configure-release.txt"; then
     note skipped vulkan "not all of the backend is compiled: $(
@@ -136,7 +144,84 @@ leave_out_vulkan() {
     export VK_ICD_FILENAMES=/nonexistent.json VK_DRIVER_FILES=/nonexistent.json
 }
 
+# The tests of numbers once more where OpenCL device code is compiled otherwise, or watched.
+
+# has_opencl DIR: whether there is a device; DIR holds another libOpenCL.so.1, or nothing.
+has_opencl() {
+    LD_LIBRARY_PATH=$1 "$root/release/bench/monarch" devices 2>/dev/null |
+        grep '^opencl:0 ' >/dev/null
+}
+
+# PoCL without optimisation: all tests on both variants, side by side.
+opencl_unoptimised() {
+    local variant program status=0 pids=()
+    for variant in tiled plain; do
+        (
+            export POCL_EXTRA_BUILD_FLAGS=-cl-opt-disable
+            for program in plan stage property objective bitwise; do
+                "$root/release/tests/test_$program" --device opencl --variant "$variant" \
+                    --quick --manifest tests/checks/manifest.txt || exit 1
+            done
+        ) &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do wait "$pid" || status=1; done
+    return "$status"
+}
+
+# Oclgrind runs the kernels of GPUs, item by item, and reports races and bytes out of bounds. It has
+# no exit status for that.
+oclgrind_case() {
+    local output
+    output=$(LD_LIBRARY_PATH=$oclgrind_dir OCLGRIND_DATA_RACES=1 OCLGRIND_MAX_ERRORS=20 \
+        OCLGRIND_BUILD_OPTIONS="-cl-opt-disable -DINLINE=static" \
+        "$root/release/tests/test_stage" --device opencl \
+        --variant "$1" --dtype "$2" --case "$3" 2>&1)
+    local status=$?
+    printf '%s\n' "$output"
+    [ "$status" -eq 0 ] && ! grep -qiE 'data race|invalid (read|write)|oclgrind' <<<"$(
+        grep -v 'Oclgrind Simulator' <<<"$output")"
+}
+
+oclgrind_cases() {
+    local status=0
+    while read -r variant dtype name; do
+        oclgrind_case "$variant" "$dtype" "$name" || status=1
+    done <<'END'
+tiled f16 even
+tiled f16 two_blocks_first_short
+tiled f32 mask_random_nan_q
+tiled bf16 dim_33_value_31
+tiled f16 block_1_steps_3
+plain bf16 odd_n_begin
+plain f16 mask_random_nan_q
+END
+    return "$status"
+}
+
+opencl_otherwise() {
+    if has_opencl "${LD_LIBRARY_PATH:-}"; then
+        check opencl-unoptimised opencl_unoptimised
+    else
+        note skipped opencl-unoptimised "there is no opencl device"
+    fi
+    oclgrind_dir=$root/oclgrind
+    local library
+    library=$(find /usr/lib -name liboclgrind-rt.so 2>/dev/null | head -n 1)
+    mkdir -p "$oclgrind_dir"
+    ln -sf "$library" "$oclgrind_dir/libOpenCL.so.1"
+    if [ -n "$library" ] && has_opencl "$oclgrind_dir"; then
+        check oclgrind oclgrind_cases
+    else
+        note skipped oclgrind "there is no oclgrind, or the backend is left out"
+    fi
+}
+
 if ! $quick; then
+    header "OpenCL, unoptimised and under oclgrind"
+    opencl_otherwise
+    footer
+
     header "ASan and UBSan"
     leave_out_plain
     leave_out_vulkan
@@ -153,7 +238,7 @@ if ! $quick; then
     footer
 
     header "Fuzzing with clang"
-    echo "left out here: the cuda and vulkan backends; this is also the build without them"
+    echo "left out here: the cuda, opencl and vulkan backends; this is also the build without them"
     fuzz() {
         # New inputs go to a folder of their own; the committed ones are only read.
         mkdir -p "$log/corpus"
@@ -162,10 +247,9 @@ if ! $quick; then
     }
     export CC=clang
     build fuzz --buildtype=debugoptimized -Dfuzz=true -Dbench=false -Dcuda=disabled \
-        -Dvulkan=disabled \
-        -Dc_args=-fsanitize=fuzzer-no-link \
+        -Dopencl=disabled -Dvulkan=disabled -Dc_args=-fsanitize=fuzzer-no-link \
         -Db_sanitize=address,undefined -Db_lundef=false && check fuzz fuzz &&
-        run_tests fuzz cuda_absent vulkan_absent
+        run_tests fuzz cuda_absent opencl_absent vulkan_absent
     unset CC
     footer
 
@@ -184,7 +268,8 @@ if ! $quick; then
             core backends bench tests
     }
     format() {
-        for ending in c h cu cuh; do sources "$ending"; done | xargs clang-format --dry-run --Werror
+        for ending in c h cu cuh cl clh; do sources "$ending"; done |
+            xargs clang-format --dry-run --Werror
     }
     check clang-tidy tidy
     check cppcheck static_check

@@ -129,6 +129,24 @@ uint64_t mn_params_stats_size(const mn_program *program, const mn_step *step)
     return 2 * sizeof(float) * (uint64_t)(p->batch * p->heads * step->groups * step->rows);
 }
 
+void mn_params_place(const mn_launch_params *params, const mn_bindings *bindings,
+                     mn_stage_params *block, const monarch_memory *memory[MN_OPERAND_COUNT])
+{
+    const monarch_memory *all[] = {
+        NULL,           &bindings->q,        &bindings->k, &bindings->v, &bindings->mask,
+        &bindings->out, &bindings->workspace};
+    *block = params->block;
+    for (int i = 0; i < MN_OPERAND_COUNT; i++) {
+        memory[i] = all[params->source[i]];
+        if (!memory[i])
+            continue;
+        mn_operand_params *operand = &block->operand[i];
+        uint64_t start = memory[i]->kind == MONARCH_MEMORY_SVM ? memory[i]->handle : 0;
+        operand->address += memory[i]->offset;
+        operand->vectors &= (start + operand->address) % VECTOR_BYTES == 0;
+    }
+}
+
 void mn_params_bind(const mn_launch_params *params, const mn_bindings *bindings,
                     mn_stage_params *block)
 {

@@ -36,4 +36,12 @@ uint64_t mn_params_stats_size(const mn_program *program, const mn_step *step);
 void mn_params_bind(const mn_launch_params *params, const mn_bindings *bindings,
                     mn_stage_params *block);
 
+/*
+ * The same for devices whose memory is opaque: an address is the distance in bytes from the start
+ * of memory[i], which is the memory of operand i and NULL where the operand is absent. Memory
+ * itself counts as aligned unless its handle is a pointer.
+ */
+void mn_params_place(const mn_launch_params *params, const mn_bindings *bindings,
+                     mn_stage_params *block, const monarch_memory *memory[MN_OPERAND_COUNT]);
+
 #endif

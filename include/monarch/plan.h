@@ -100,9 +100,11 @@ MONARCH_API monarch_status monarch_plan_execute(const monarch_plan *plan, monarc
  * and each time is that of one replay of it, between two events, divided by its executions. The
  * replays follow each other without the host in between, so what it costs to launch a kernel is
  * left out, and caches are as warm as the same inputs over and over make them. They run on a
- * stream of their own; it is an error when the queue's stream is being captured. On a vulkan device
- * it is device time in the same sense: samples of up to 64 executions between timestamps, in one
- * command buffer on the queue; without timestamps the host's clock is read.
+ * stream of their own; it is an error when the queue's stream is being captured. On an opencl
+ * device it is the device's clock as well, from the start of the first kernel of up to 32
+ * executions to the end of the last, divided by their number. On a vulkan device it is device time
+ * in the same sense: samples of up to 64 executions between timestamps, in one command buffer on
+ * the queue; without timestamps the host's clock is read.
  */
 MONARCH_API monarch_status monarch_plan_time(const monarch_plan *plan, monarch_queue *queue,
                                              const monarch_plan_args *args, uint32_t count,

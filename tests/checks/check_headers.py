@@ -18,7 +18,7 @@ C_ONLY = ["-Wstrict-prototypes", "-Wmissing-prototypes"]
 
 NATIVE = re.compile(r"cuda\w*\.h$|CL/|vulkan/")
 # A public header that repeats types of a native one, so that it needs none: both must go together.
-BESIDE = {"monarch/cuda.h": ["cuda.h", "cuda_runtime_api.h"]}
+BESIDE = {"monarch/cuda.h": ["cuda.h", "cuda_runtime_api.h"], "monarch/opencl.h": ["CL/cl.h"]}
 
 
 def compile_text(compiler, language, text):

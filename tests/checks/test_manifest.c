@@ -340,7 +340,8 @@ static long capability_of(const char *text, const char **end)
     return capability;
 }
 
-/* "sm_90": compute capability 9.0 and no other; "sm_80..": 8.0 and later. */
+/* "sm_90": compute capability 9.0 and no other; "sm_80..": 8.0 and later. Other devices than those
+   of cuda need not have one. */
 static bool gpu_is(const monarch_device *device, const char *name)
 {
     monarch_device_info info = {.struct_size = sizeof info};
@@ -348,6 +349,8 @@ static bool gpu_is(const monarch_device *device, const char *name)
     assert_int_equal(monarch_device_info_get(device, &info, NULL), MONARCH_OK);
     long wanted = capability_of(name, &wanted_end);
     long there = capability_of(info.features, &there_end);
+    if (!there_end && strcmp(info.backend, "cuda") != 0)
+        return false;
     if (!there_end)
         fail_msg("no compute capability in the device's features \"%s\"", info.features);
     if (wanted_end && strcmp(wanted_end, "..") == 0)
@@ -357,7 +360,7 @@ static bool gpu_is(const monarch_device *device, const char *name)
     return there == wanted;
 }
 
-/* Of a vulkan device, a word of its features: what its driver says it has. */
+/* A word of a device's features: what its driver says it has. */
 static bool device_lists(const monarch_device *device, const char *name)
 {
     monarch_device_info info = {.struct_size = sizeof info};
@@ -371,7 +374,7 @@ static bool device_lists(const monarch_device *device, const char *name)
 /* Whether there is what a line needs. */
 static bool has(const monarch_device *device, const char *device_name, const char *name)
 {
-    if (strncmp(device_name, "vulkan", 6) == 0)
+    if (strncmp(device_name, "vulkan", 6) == 0 || strcmp(name, "intel_matrix") == 0)
         return device_lists(device, name);
     return strncmp(name, "sm_", 3) == 0 ? gpu_is(device, name) : processor_has(name);
 }

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "opencl_scene.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void *take(void *user, size_t size, size_t alignment)
+{
+    opencl_scene *s = user;
+    void *pointer = NULL;
+    __atomic_add_fetch(&s->requests, 1, __ATOMIC_RELAXED);
+    if (posix_memalign(&pointer, alignment, size) != 0)
+        return NULL;
+    __atomic_add_fetch(&s->allocations, 1, __ATOMIC_RELAXED);
+    return pointer;
+}
+
+static void give(void *user, void *pointer)
+{
+    opencl_scene *s = user;
+    __atomic_sub_fetch(&s->allocations, 1, __ATOMIC_RELAXED);
+    free(pointer);
+}
+
+static void note(void *user, monarch_log_level level, const char *message)
+{
+    opencl_scene *s = user;
+    size_t length = strlen(s->log);
+    if (level == MONARCH_LOG_WARNING)
+        snprintf(s->log + length, sizeof s->log - length, "%s\n", message);
+}
+
+monarch_instance_params opencl_scene_params(opencl_scene *s)
+{
+    monarch_instance_params params = monarch_instance_params_default();
+    params.backends = "opencl";
+    params.allocator = (monarch_allocator){take, give, s};
+    params.log = note;
+    params.log_user = s;
+    return params;
+}
+
+monarch_problem opencl_scene_problem(void)
+{
+    monarch_problem problem = fixture_problem();
+    monarch_problem_set_dtype(&problem, MONARCH_F16); /* which every variant takes */
+    problem.has_mask = 1;
+    return problem;
+}
+
+void opencl_scene_open(opencl_scene *s)
+{
+    monarch_error error = {MONARCH_OK, ""};
+    memset(s, 0, sizeof *s);
+    monarch_instance_params params = opencl_scene_params(s);
+    fixture_ok("instance", monarch_instance_create(&params, &s->instance, &error), &error);
+    fixture_ok("find", monarch_instance_find(s->instance, "opencl", &s->device, &error), &error);
+}
+
+static monarch_memory make_buffer(opencl_scene *s, size_t size, monarch_buffer **buffer)
+{
+    monarch_error error = {MONARCH_OK, ""};
+    fixture_ok("buffer", monarch_buffer_create(s->device, size, buffer, &error), &error);
+    return monarch_buffer_memory(*buffer, 0);
+}
+
+void opencl_scene_prepare(opencl_scene *s, const char *variant)
+{
+    monarch_error error = {MONARCH_OK, ""};
+    monarch_problem problem = opencl_scene_problem();
+    monarch_plan_options options = monarch_plan_options_default();
+    options.variant = variant;
+    fixture_ok("queue", monarch_queue_create(s->device, &s->queue, &error), &error);
+    fixture_ok("plan", monarch_plan_create(s->device, &problem, &options, &s->plan, &error),
+               &error);
+    s->args = monarch_plan_args_default();
+    s->args.q = make_buffer(s, sizeof(uint16_t) * FIXTURE_Q, &s->q);
+    s->args.k = make_buffer(s, sizeof(uint16_t) * FIXTURE_K, &s->k);
+    s->args.v = make_buffer(s, sizeof(uint16_t) * FIXTURE_V, &s->v);
+    s->args.out = make_buffer(s, sizeof(uint16_t) * FIXTURE_OUT, &s->out);
+    s->args.mask = make_buffer(s, FIXTURE_MASK, &s->mask);
+    fixture_ok("workspace", monarch_plan_workspace_create(s->plan, &s->workspace, &error), &error);
+    s->args.workspace = monarch_buffer_memory(s->workspace, 0);
+}
+
+void opencl_scene_close(opencl_scene *s)
+{
+    monarch_buffer_destroy(&s->q);
+    monarch_buffer_destroy(&s->k);
+    monarch_buffer_destroy(&s->v);
+    monarch_buffer_destroy(&s->out);
+    monarch_buffer_destroy(&s->mask);
+    monarch_buffer_destroy(&s->workspace);
+    monarch_plan_destroy(&s->plan);
+    monarch_queue_destroy(&s->queue);
+    monarch_instance_destroy(&s->instance);
+    assert_int_equal(s->allocations, 0);
+    opencl_scene_check_clean();
+    assert_string_equal(s->log, "");
+}
+
+void opencl_scene_variants(const monarch_device *device, void (*visit)(const char *variant))
+{
+    monarch_device_info info = {.struct_size = sizeof info};
+    fixture_ok("info", monarch_device_info_get(device, &info, NULL), NULL);
+    assert_true(strlen(info.variants) > 0);
+    char name[sizeof info.variants];
+    for (const char *at = info.variants; *at;) {
+        size_t length = strcspn(at, " ");
+        snprintf(name, sizeof name, "%.*s", (int)length, at);
+        visit(name);
+        at += length + strspn(at + length, " ");
+    }
+}
+
+void opencl_scene_check_clean(void)
+{
+    const fake_opencl *fake = fake_opencl_state();
+    const fake_live *live = &fake->live;
+    if (fake->misuses > 0)
+        fail_msg("%d misuses of the driver, the last: %s", fake->misuses, fake->misuse);
+    int left = live->contexts + live->queues + live->buffers + live->programs + live->kernels +
+               live->events;
+    if (left != 0)
+        fail_msg("left: contexts %d, queues %d, buffers %d, programs %d, kernels %d, events %d",
+                 live->contexts, live->queues, live->buffers, live->programs, live->kernels,
+                 live->events);
+}
