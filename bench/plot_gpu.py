@@ -4,23 +4,29 @@
 
     bench/plot_gpu.py docs/benchmarks/h100.csv docs/benchmarks/h100.svg
 
-Both axes are logarithmic. Of each number of tokens the fastest block size is drawn; the peers and
-the floor are those of the same rows.
+Both axes are logarithmic. Of each number of tokens the fastest block size is drawn, its variant
+shown by the shape of the marker; the peers and the floor are those of the same rows.
 """
 
 import argparse
 import csv
 import math
 import sys
+from html import escape
 
 WIDTH, HEIGHT = 860, 560
-LEFT, RIGHT, TOP, BOTTOM = 80, 180, 60, 60
+LEFT, RIGHT, TOP, BOTTOM = 80, 24, 64, 60
+LEGEND_LINE = 20
 CURVES = [  # column, label, colour, dashes
     ("fa2_us", "FlashAttention-2", "#c0392b", ""),
     ("cudnn_us", "cuDNN", "#d68910", ""),
-    ("us", "this library", "#1a5276", ""),
-    ("floor_us", "memory floor", "#7f8c8d", "6 4"),
+    ("us", "this library, by variant:", "#1a5276", ""),
+    ("floor_us", "floor: q, k, v, out moved once", "#7f8c8d", "6 4"),
 ]
+ROUND = (24, 0)
+# Corners and turn in degrees of the markers of variants, in the order in which these appear;
+# more variants than shapes begin again.
+SHAPES = [(4, 45), (3, -90), (4, 0), (3, 90), (5, -90), (6, 0), ROUND]
 
 
 def fastest(path, options):
@@ -28,7 +34,8 @@ def fastest(path, options):
     best = {}
     with open(path, encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            chosen = {"batch": options.batch, "heads": options.heads, "head_dim": options.head_dim,
+            chosen = {"batch": options.batch, "heads": options.heads, "kv_heads": options.heads,
+                      "head_dim": options.head_dim, "value_dim": options.head_dim,
                       "steps": options.steps, "dtype": options.dtype}
             if any(row[key] != value for key, value in chosen.items()):
                 continue
@@ -54,7 +61,7 @@ class Axis:
 
 def text(x, y, words, anchor="middle", size=13, colour="#222", turn=""):
     return (f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" '
-            f'fill="{colour}"{turn}>{words}</text>')
+            f'fill="{colour}"{turn}>{escape(words)}</text>')
 
 
 def line(points, colour, width=1.0, dashes=""):
@@ -62,6 +69,35 @@ def line(points, colour, width=1.0, dashes=""):
     dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
     return (f'<polyline points="{places}" fill="none" stroke="{colour}" '
             f'stroke-width="{width}"{dashed}/>')
+
+
+def marker(x, y, shape, colour):
+    """A regular polygon with a white rim, which keeps markers on one another apart."""
+    corners, turn = shape
+    size = 4.5 if shape == ROUND else 6.5
+    angles = [math.radians(turn + 360 * corner / corners) for corner in range(corners)]
+    places = " ".join(f"{x + size * math.cos(angle):.1f},{y + size * math.sin(angle):.1f}"
+                      for angle in angles)
+    return f'<polygon points="{places}" fill="{colour}" stroke="#fff"/>'
+
+
+def legend(shapes):
+    """The curves and, under this library's, the variants; in the corner that curves leave empty."""
+    lines = len(CURVES) + len(shapes)
+    parts = [f'<rect x="{LEFT + 16}" y="{TOP + 12}" width="300" '
+             f'height="{lines * LEGEND_LINE + 12}" fill="#fff" stroke="#ccd1d1"/>']
+    left, y = LEFT + 28, TOP + 28
+    for column, label, colour, dashes in CURVES:
+        parts.append(line([(left, y), (left + 32, y)], colour, 2.5, dashes))
+        parts.append(text(left + 42, y + 4, label, "start"))
+        if column in ("fa2_us", "cudnn_us"):
+            parts.append(marker(left + 16, y, ROUND, colour))
+        y += LEGEND_LINE
+        for variant, shape in shapes.items() if column == "us" else ():
+            parts.append(marker(left + 52, y, shape, colour))
+            parts.append(text(left + 66, y + 4, variant, "start"))
+            y += LEGEND_LINE
+    return parts
 
 
 def grid(rows, x, y, low, high):
@@ -84,24 +120,26 @@ def draw(rows, options):
     x = Axis(min(tokens) / 1.2, max(tokens) * 1.2, LEFT, WIDTH - RIGHT)
     y = Axis(low, high, HEIGHT - BOTTOM, TOP)
     first = rows[0]
+    variants = dict.fromkeys(row["variant"] for row in rows)
+    shapes = {name: SHAPES[place % len(SHAPES)] for place, name in enumerate(variants)}
     parts = grid(rows, x, y, low, high)
     for column, label, colour, dashes in CURVES:
         points = [(x(int(row["tokens"])), y(float(row[column]))) for row in rows if row[column]]
         parts.append(line(points, colour, 2.5, dashes))
-        parts += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3.5" fill="{colour}"/>'
-                  for px, py in points if not dashes]
-        parts.append(text(points[-1][0] + 14, points[-1][1] + 4, label, "start", 13, colour))
-    for row in rows:
-        parts.append(text(x(int(row["tokens"])), y(float(row["us"])) + 20, row["variant"], size=10,
-                          colour="#1a5276"))
+        for row, point in zip(rows, points) if column == "us" else ():
+            parts.append(marker(*point, shapes[row["variant"]], colour))
+        if column in ("fa2_us", "cudnn_us"):
+            parts += [marker(*point, ROUND, colour) for point in points]
+    parts += legend(shapes)
     parts.append(text(WIDTH / 2, 26, f'{first["gpu"]}, driver {first["driver"]}, {first["date"]}',
                       size=16))
     parts.append(text(WIDTH / 2, 45, f'{options.batch} x {options.heads} heads of '
                       f'{options.head_dim} features, T = {options.steps}, {options.dtype}; peers '
                       "compute exact attention", size=12, colour="#555"))
-    parts.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16, "tokens"))
+    parts.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16, "tokens N"))
     middle = (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(text(22, middle, "microseconds", turn=f' transform="rotate(-90 22 {middle})"'))
+    parts.append(text(22, middle, "time, microseconds",
+                      turn=f' transform="rotate(-90 22 {middle})"'))
     body = "\n".join(parts)
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
             f'font-family="sans-serif">\n<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>\n'
