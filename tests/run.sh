@@ -184,7 +184,7 @@ oclgrind_case() {
 }
 
 oclgrind_cases() {
-    local status=0
+    local status=0 variant dtype name
     while read -r variant dtype name; do
         oclgrind_case "$variant" "$dtype" "$name" || status=1
     done <<'END'

@@ -116,6 +116,13 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
     return 0;
 }
 
+/* Whether the rows of a tensor begin at multiples of 16 bytes of each other and are whole. */
+static bool has_vectors(const monarch_tensor *tensor, int64_t width)
+{
+    const monarch_strides *s = &tensor->strides;
+    return (s->batch | s->head | s->block | s->token | width) % VECTOR == 0;
+}
+
 /*
  * Not for groups that leave most of a warpgroup's 64 rows empty, nor where rows must be loaded one
  * by one, which a single warp does, nor for less work than hides the start. Measured on an H100, 12
@@ -130,7 +137,9 @@ static bool suits(const mn_variant *variant, const monarch_device *device,
     (void)count;
     const monarch_problem *p = &program->problem;
     int64_t tasks = p->steps * p->batch * p->heads * (program->blocks + p->block_size);
-    return p->block_size >= LEAST_GROUP && program->blocks >= LEAST_GROUP && !p->has_mask &&
+    bool boxes = !p->has_mask && has_vectors(&p->q, p->head_dim) &&
+                 has_vectors(&p->k, p->head_dim) && has_vectors(&p->v, p->value_dim);
+    return boxes && p->block_size >= LEAST_GROUP && program->blocks >= LEAST_GROUP &&
            tasks >= LEAST_TASKS * mn_cuda_device_limits(device)->multiprocessors;
 }
 
