@@ -18,6 +18,7 @@ enum {
     MOST_HEADS = 1 << 22,
     LEAST_GROUP = 24,
     LEAST_TASKS = 15,  /* of a work-group */
+    VECTOR = 8,        /* elements */
     MOST_NARROW = 128, /* blocks and tokens in a block up to which ... */
     THREADS = 512,     /* up to 64 features */
     THREADS_OF_TWO_PANELS = 384,
