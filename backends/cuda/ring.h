@@ -11,7 +11,8 @@
 monarch_status mn_cuda_ring_make_maps(const monarch_plan *plan, mn_cuda_launch *launch,
                                       monarch_error *error);
 
-/* Puts the addresses of one execution into the maps of `ring`, which starts at a multiple of 64. */
+/* Puts the addresses of one execution into the maps of `ring`, which is aligned like one of them.
+ */
 CUresult mn_cuda_ring_bind(const mn_cuda_driver *driver, const mn_stage_params *block,
                            mn_ring_params *ring);
 
