@@ -13,7 +13,7 @@
 enum {
     LEAST_CAPABILITY = 80,
     WIDEST = 128,
-    MOST_WARPS = 4,   /* that share a group; 8 with 128 registers each took 1.23 times as long */
+    MOST_WARPS = 4,   /* that share a group; more were slower on an H100 */
     PACKED_WARPS = 4, /* of a work-group that holds several groups */
     ROWS = 16,        /* of a warp */
     MOST_INDEX = 1 << 24
