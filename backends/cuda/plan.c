@@ -95,7 +95,7 @@ static monarch_status launch(const mn_cuda_driver *driver, const mn_cuda_launch 
 {
     int64_t y = (l->work_groups + longest_axis - 1) / longest_axis;
     int64_t x = (l->work_groups + y - 1) / y;
-    CUlaunchAttribute attributes[2];
+    CUlaunchAttribute attributes[3];
     unsigned count = 0;
     if (l->overlaps && kernel->waits)
         attributes[count++] =
@@ -104,6 +104,9 @@ static monarch_status launch(const mn_cuda_driver *driver, const mn_cuda_launch 
     if (l->cooperative)
         attributes[count++] =
             (CUlaunchAttribute){.id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE, .value.cooperative = 1};
+    if (l->cluster > 0)
+        attributes[count++] = (CUlaunchAttribute){.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
+                                                  .value.clusterDim = {l->cluster, 1, 1}};
     CUlaunchConfig config = {
         .gridDimX = (unsigned)x,
         .gridDimY = (unsigned)y,

@@ -14,6 +14,7 @@ typedef enum mn_cuda_module {
     MN_CUDA_LEFT,
     MN_CUDA_LEFT_OUT,
     MN_CUDA_FUSED,
+    MN_CUDA_CLUSTER,
     MN_CUDA_HOPPER,
     MN_CUDA_RING,
     MN_CUDA_MODULES
@@ -27,6 +28,7 @@ typedef struct mn_cuda_launch {
     uint32_t shared_memory; /* bytes */
     bool overlaps;          /* may begin before the launch ahead of it has ended */
     bool cooperative;       /* all its work-groups must run at once */
+    uint32_t cluster;       /* work-groups of a cluster; 0: it has none */
     int64_t work_groups;
     mn_launch_params params;
     mn_ring_params ring; /* of variant ring alone */
@@ -67,7 +69,8 @@ bool mn_cuda_same_elements(const mn_step *step, const char *variant, mn_reason *
 uint64_t mn_cuda_step_scratch(const mn_variant *variant, const monarch_device *device,
                               const mn_program *program, uint32_t first, uint32_t count);
 
-extern const mn_cuda_variant mn_cuda_fused;  /* all steps of a head in one work-group */
+extern const mn_cuda_variant mn_cuda_fused;   /* all steps of a head in one work-group */
+extern const mn_cuda_variant mn_cuda_cluster; /* all steps of a head in a cluster, sm_90a only */
 extern const mn_cuda_variant mn_cuda_ring;   /* all steps of all heads in one launch, sm_90a only */
 extern const mn_cuda_variant mn_cuda_hopper; /* warpgroups of 64 rows, sm_90a only */
 extern const mn_cuda_variant mn_cuda_tiled;  /* matrix instructions, tiles of 16 rows */

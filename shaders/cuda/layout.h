@@ -121,4 +121,34 @@ MN_LAYOUT_FUNCTION long long mn_ring_slot_bytes(int blocks, int block, int panel
            4LL * steps * block * mn_panel_rows(blocks);
 }
 
+/*
+ * The cluster kernel. Rows of 64 or 128 features, a multiple of 128 bytes. A work-group, one of
+ * `size` that share a head, holds some blocks at a time, each with q, k, v and a term for each key;
+ * and of each of its positions, for all blocks: aL/s, y, the queries (in place of the blocks where
+ * `apart` is 0), and cL; where T > 1 also two terms of LEFT.
+ */
+MN_LAYOUT_FUNCTION int mn_tile_rows(int rows)
+{
+    return (rows + MN_TILE_ROWS - 1) / MN_TILE_ROWS * MN_TILE_ROWS;
+}
+
+MN_LAYOUT_FUNCTION int mn_cluster_slot_bytes(int block, int row)
+{
+    return 3 * mn_tile_rows(block) * row;
+}
+
+/* One tensor of the positions of a work-group. */
+MN_LAYOUT_FUNCTION int mn_cluster_area_bytes(int blocks, int block, int size, int row)
+{
+    return (block + size - 1) / size * mn_tile_rows(blocks) * row;
+}
+
+MN_LAYOUT_FUNCTION int mn_cluster_bytes(int blocks, int block, int steps, int size, int slots,
+                                        int apart, int row)
+{
+    int area = mn_cluster_area_bytes(blocks, block, size, row);
+    int terms = slots * mn_tile_rows(block) + (steps > 1 ? 3 : 1) * (area / row);
+    return slots * mn_cluster_slot_bytes(block, row) + (apart ? 3 : 2) * area + 4 * terms;
+}
+
 #endif

@@ -10,42 +10,7 @@
  * any mask allow. Rows that are not there become 0: weight 0 times NaN is NaN.
  */
 
-/* Rows in memory, those of [begin, end) that are not masked being there. */
-struct panel_rows {
-    char *base;
-    int64_t stride;
-    int bytes; /* of a row that count */
-    bool vectors;
-    presence there;
-};
-
-/* The rows of a block, or of a position in all blocks, of a tensor of the caller's. */
-template <class E>
-__device__ inline panel_rows ring_tensor_rows(const mn_stage_params &p, int number,
-                                              const ring_task &task, bool masked)
-{
-    const mn_operand_params &o = p.operand[number], &m = p.operand[MN_OPERAND_MASK];
-    const int batch = (unsigned)task.head / (unsigned)p.heads;
-    int head = task.head - batch * p.heads;
-    head = o.head_share > 1 ? head / o.head_share : head;
-    const bool left = task.left();
-    panel_rows rows;
-    rows.base = reinterpret_cast<char *>(o.address) +
-                (batch * o.batch + head * o.head + task.index * (left ? o.index : o.group)) *
-                    (int64_t)sizeof(E);
-    rows.stride = (left ? o.group : o.index) * (int64_t)sizeof(E);
-    rows.bytes = o.width * (int)sizeof(E);
-    rows.vectors = o.vectors;
-    rows.there = ring_tokens(p, task);
-    if (masked && m.width > 0) {
-        rows.there.mask = reinterpret_cast<const uint8_t *>(m.address) + batch * m.batch +
-                          task.index * (left ? m.index : m.group);
-        rows.there.mask_step = left ? m.group : m.index;
-    }
-    return rows;
-}
-
-/* The same of a tensor of the workspace; its rows are whole panels. */
+/* Those of a tensor of the workspace, which are whole panels. */
 template <int PANELS>
 __device__ inline panel_rows ring_slot_rows(const ring_workspace &workspace, int number,
                                             const ring_task &task)
@@ -118,15 +83,15 @@ template <class E, int PANELS> struct ring_row_loader {
     __device__ void load_right(const ring_task &task, const ring_stage &s, bool last) const
     {
         const int end = mn_panel_rows(p.columns);
-        const panel_rows keys = ring_tensor_rows<E>(p, MN_OPERAND_KEYS, task, true);
+        const panel_rows keys = tensor_rows<E>(p, MN_OPERAND_KEYS, task.place(), true);
         const panel_rows queries =
             task.step() == 0
-                ? ring_tensor_rows<E>(p, MN_OPERAND_QUERIES, task, true)
+                ? tensor_rows<E>(p, MN_OPERAND_QUERIES, task.place(), true)
                 : ring_slot_rows<PANELS>(workspace, workspace.query_means(task.step() - 1), task);
         load(s.queries, queries, p.columns);
         load(s.columns, keys, end);
         if (last)
-            load(s.values, ring_tensor_rows<E>(p, MN_OPERAND_VALUES, task, true), end);
+            load(s.values, tensor_rows<E>(p, MN_OPERAND_VALUES, task.place(), true), end);
         bool any = false;
         for (int x = lane; x < end; x += WARP) {
             const bool is_there = keys.there(x);
@@ -140,7 +105,7 @@ template <class E, int PANELS> struct ring_row_loader {
     {
         const int end = mn_panel_rows(p.groups);
         const float *entropy = workspace.entropy(task.slot, task.step(), task.index);
-        const panel_rows queries = ring_tensor_rows<E>(p, MN_OPERAND_QUERIES, task, !last);
+        const panel_rows queries = tensor_rows<E>(p, MN_OPERAND_QUERIES, task.place(), !last);
         load(s.queries, queries, end);
         load(s.columns, ring_slot_rows<PANELS>(workspace, workspace.key_means(task.step()), task),
              end);
@@ -221,7 +186,7 @@ template <int PANELS> struct ring_box_loader {
     __device__ void copy_left(const ring_task &task, const ring_stage &s, bool last, int head,
                               int batch) const
     {
-        const presence there = ring_tokens(p, task);
+        const presence there = group_tokens(p, task.place());
         const bool is_short = there.end - there.begin < p.groups;
         const int bias_bytes = 4 * mn_panel_rows(p.groups);
         barrier_arrive_expecting(full,

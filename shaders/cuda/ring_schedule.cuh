@@ -3,6 +3,7 @@
 #define MN_CUDA_RING_SCHEDULE_CUH
 
 #include "shaders/cuda/barrier.cuh"
+#include "shaders/cuda/panel_rows.cuh"
 #include "shaders/cuda/ring.h"
 #include "shaders/cuda/wgmma.cuh"
 
@@ -22,6 +23,11 @@ struct ring_task {
     __device__ int step() const
     {
         return stage / 2;
+    }
+
+    __device__ group_place place() const
+    {
+        return {head, index, left()};
     }
 };
 
@@ -86,24 +92,6 @@ struct ring_schedule {
         return task.step() == p.steps - 1;
     }
 };
-
-/* Which rows of a block are tokens of the sequence, or in which blocks a position is one. Padding
-   is less than a block: only the first or the last one can be without the position. */
-__device__ inline presence ring_tokens(const mn_stage_params &p, const ring_task &task)
-{
-    if (task.left()) {
-        int64_t last = (int64_t)(p.groups - 1) * p.columns + task.index - p.first;
-        presence there = all_of(p.groups);
-        there.begin = task.index < p.first;
-        there.end -= last >= p.tokens;
-        return there;
-    }
-    int64_t token = (int64_t)task.index * p.columns - p.first;
-    presence there = all_of(p.columns);
-    there.begin = (int)max(-token, (int64_t)0);
-    there.end = (int)min(p.tokens - token, (int64_t)p.columns);
-    return there;
-}
 
 /* The workspace: counters of tasks done, then slots; see layout.h. */
 struct ring_workspace {

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "backends/cuda/variants.h"
+#include "shaders/cuda/layout.h"
+
+/*
+ * All stages of a head by one cluster of work-groups, for GPUs of compute capability 9.0 and
+ * sequences of which a cluster's shared memory holds what the stages exchange: one launch, and no
+ * more waiting between stages than a barrier of the cluster.
+ */
+
+enum {
+    CAPABILITY = 90,
+    WIDEST = 128,
+    LARGEST_GROUP = 128, /* whose scores a warp's registers hold */
+    LARGEST_SIZE = 8,    /* that every GPU with clusters takes */
+    MOST_WARPS = 16,
+    REGISTERS = 128, /* of a thread */
+    REGISTER_FILE = 65536,
+    MOST_HEADS = 1 << 26
+};
+
+/* What follows from the shape of a problem: a pure function, asked by everyone. */
+typedef struct shape {
+    int blocks, block, steps, panels;
+    int size;  /* work-groups of a cluster; 0 where no size will do */
+    int slots; /* blocks that a work-group holds at a time */
+    int apart; /* whether the queries of positions do not lie in place of the blocks */
+    int warps;
+    uint32_t shared_memory;
+    int64_t resident; /* work-groups that run at once */
+} shape;
+
+static int divide_up(int a, int b)
+{
+    return (a + b - 1) / b;
+}
+
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* Whether a cluster of s->size has room: as many blocks at a time as warps can work on, or fewer,
+   and better with the queries of positions apart, whose loading then overlaps everything else. */
+static bool find_room(shape *s, const mn_cuda_limits *limits)
+{
+    const int row = s->panels * MN_PANEL_ROW;
+    const int area = mn_cluster_area_bytes(s->blocks, s->block, s->size, row);
+    const int by_block = divide_up(s->block, MN_TILE_ROWS);
+    const int by_position = divide_up(s->blocks, MN_TILE_ROWS);
+    for (s->slots = least(MOST_WARPS / by_block, divide_up(s->blocks, s->size)); s->slots > 0;
+         s->slots--)
+        for (s->apart = 1; s->apart >= 0; s->apart--) {
+            s->shared_memory = (uint32_t)mn_cluster_bytes(s->blocks, s->block, s->steps, s->size,
+                                                          s->slots, s->apart, row);
+            bool has_queries = s->apart || s->slots * mn_cluster_slot_bytes(s->block, row) >= area;
+            if (!has_queries || s->shared_memory > limits->shared_memory)
+                continue;
+            int teams = least(MOST_WARPS / by_position, divide_up(s->block, s->size));
+            int for_positions = teams * by_position, for_blocks = s->slots * by_block;
+            s->warps = for_blocks > for_positions ? for_blocks : for_positions;
+            return true;
+        }
+    return false;
+}
+
+static int64_t count_resident(const shape *s, const mn_cuda_limits *limits)
+{
+    int by_memory = (int)(limits->shared_memory_per_multiprocessor /
+                          (s->shared_memory + limits->reserved_shared_memory));
+    int by_registers = REGISTER_FILE / (s->warps * 32 * REGISTERS);
+    return (int64_t)limits->multiprocessors * least(by_memory, by_registers);
+}
+
+/* The largest cluster with which all heads run at once; else the smallest that has room. */
+static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
+{
+    const monarch_problem *p = &program->problem;
+    int64_t features = p->head_dim > p->value_dim ? p->head_dim : p->value_dim;
+    shape found = {0}, s = {.blocks = (int)program->blocks,
+                            .block = (int)p->block_size,
+                            .steps = p->steps,
+                            .panels = features <= MN_PANEL_FEATURES ? 1 : 2};
+    for (s.size = LARGEST_SIZE; s.size >= 1; s.size /= 2) {
+        bool idle = s.size > s.blocks && s.size > s.block;
+        if (idle || !find_room(&s, limits))
+            continue;
+        found = s;
+        found.resident = count_resident(&s, limits);
+        if (p->batch * p->heads * s.size <= found.resident)
+            break;
+    }
+    return found;
+}
+
+static bool fits_elements(const mn_program *program, mn_reason *reason)
+{
+    for (uint32_t i = 0; i < program->step_count; i++)
+        if (!mn_cuda_same_elements(&program->steps[i], "cluster", reason))
+            return false;
+    return true;
+}
+
+static uint32_t covers(const mn_variant *variant, const monarch_device *device,
+                       const mn_program *program, uint32_t first, uint32_t limit, mn_reason *reason)
+{
+    (void)variant;
+    const monarch_problem *p = &program->problem;
+    const mn_cuda_limits *limits = mn_cuda_device_limits(device);
+    if (first != 0 || limit != program->step_count)
+        snprintf(reason->text, sizeof reason->text, "variant cluster runs all stages or none");
+    else if (limits->capability != CAPABILITY)
+        snprintf(reason->text, sizeof reason->text,
+                 "compute capability %d.%d; variant cluster needs 9.0", limits->capability / 10,
+                 limits->capability % 10);
+    else if (p->q.dtype == MONARCH_F32)
+        snprintf(reason->text, sizeof reason->text, "f32; variant cluster needs f16 or bf16");
+    else if (p->head_dim > WIDEST || p->value_dim > WIDEST)
+        snprintf(reason->text, sizeof reason->text,
+                 "%" PRId64 " features; variant cluster takes up to %d",
+                 p->head_dim > p->value_dim ? p->head_dim : p->value_dim, WIDEST);
+    else if (p->block_size > LARGEST_GROUP || program->blocks > LARGEST_GROUP)
+        snprintf(reason->text, sizeof reason->text,
+                 "%" PRId64 " blocks of %" PRId64 " tokens; variant cluster takes up to %d of each",
+                 program->blocks, p->block_size, LARGEST_GROUP);
+    else if (p->batch * p->heads > MOST_HEADS)
+        snprintf(reason->text, sizeof reason->text,
+                 "%" PRId64 " heads in the batch; variant cluster takes up to %d",
+                 p->batch * p->heads, MOST_HEADS);
+    else if (shape_of(program, limits).size == 0)
+        snprintf(reason->text, sizeof reason->text,
+                 "%" PRId64 " blocks of %" PRId64 " tokens do not fit into the shared memory of a "
+                 "cluster",
+                 program->blocks, p->block_size);
+    else if (fits_elements(program, reason))
+        return program->step_count;
+    return 0;
+}
+
+/* Where all heads run at once. With more of them, variants that keep every multiprocessor busy
+   gain more than short ways between stages. */
+static bool suits(const mn_variant *variant, const monarch_device *device,
+                  const mn_program *program, uint32_t first, uint32_t count)
+{
+    (void)variant;
+    (void)first;
+    (void)count;
+    const monarch_problem *p = &program->problem;
+    shape s = shape_of(program, mn_cuda_device_limits(device));
+    return p->batch * p->heads * s.size <= s.resident;
+}
+
+static uint64_t scratch(const mn_variant *variant, const monarch_device *device,
+                        const mn_program *program, uint32_t first, uint32_t count)
+{
+    (void)variant;
+    (void)first;
+    (void)count;
+    const monarch_problem *p = &program->problem;
+    shape s = shape_of(program, mn_cuda_device_limits(device));
+    return p->steps == 1 ? 0
+                         : (uint64_t)(p->batch * p->heads) * (uint64_t)(s.blocks * s.block) *
+                               (uint64_t)(s.panels * MN_PANEL_ROW);
+}
+
+static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *plan, uint32_t run,
+                         mn_cuda_launch *out)
+{
+    (void)variant;
+    const monarch_problem *p = &plan->program.problem;
+    shape s = shape_of(&plan->program, mn_cuda_device_limits(plan->device));
+    int larger = s.blocks > s.block ? s.blocks : s.block;
+    *out = (mn_cuda_launch){
+        .module = MN_CUDA_CLUSTER,
+        .threads = 32 * (uint32_t)s.warps,
+        .shared_memory = s.shared_memory,
+        .overlaps = true,
+        .cluster = (uint32_t)s.size,
+        .work_groups = p->batch * p->heads * s.size,
+    };
+    mn_params_from_program(plan, &out->params);
+    if (p->steps > 1)
+        mn_params_set_stats(&out->params, plan->scratch_offsets[run]);
+    out->params.block.stages = s.slots;
+    out->params.block.chunks = s.apart;
+    snprintf(out->kernel, sizeof out->kernel, "cluster_%s_%d_%d", monarch_dtype_name(p->q.dtype),
+             s.panels * MN_PANEL_FEATURES,
+             larger <= 32   ? 2
+             : larger <= 64 ? 4
+                            : 8);
+    return 1;
+}
+
+const mn_cuda_variant mn_cuda_cluster = {
+    .base = {"cluster", covers, suits, scratch},
+    .launches = launches,
+};
