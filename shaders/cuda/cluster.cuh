@@ -16,17 +16,23 @@ template <class E, int PANELS, int SIDE> struct cluster_worker {
     const mn_stage_params &p;
     const cluster_memory<ROW> &memory;
     const stages stage;
-    const int head;
     const team by_block, by_position; /* a warp for each 16 rows of a block, or of a position */
     const bool has_mask;
 
-    __device__ cluster_worker(const mn_stage_params &params, const cluster_memory<ROW> &place)
-        : p(params), memory(place), stage{params, place, (int)(work_group() >> place.shift),
-                                          (int)threadIdx.x % WARP},
-          head(stage.head), by_block(team_of(place.block_rows() / MN_TILE_ROWS)),
+    __device__ cluster_worker(const mn_stage_params &params, const cluster_memory<ROW> &place,
+                              int task)
+        : p(params), memory(place), stage{params, place, task, (int)threadIdx.x % WARP,
+                                          place_of_head(params, task)},
+          by_block(team_of(place.block_rows() / MN_TILE_ROWS)),
           by_position(team_of(place.position_rows() / MN_TILE_ROWS)),
           has_mask(params.operand[MN_OPERAND_MASK].width > 0)
     {
+    }
+
+    __device__ static group_place place_of_head(const mn_stage_params &p, int task)
+    {
+        const int batch = (unsigned)task / (unsigned)p.heads;
+        return {batch, task - batch * p.heads, 0, false};
     }
 
     __device__ static team team_of(int warps)
@@ -52,38 +58,54 @@ template <class E, int PANELS, int SIDE> struct cluster_worker {
         return p.chunks && !has_mask;
     }
 
-    /* Starts to load a block: q and k, and then, if they are wanted, v. */
-    __device__ void load_block(int local, int step) const
+    /* What is loaded, in this order. */
+    enum { QUERIES, KEYS, VALUES, POSITIONS };
+
+    __device__ panel_rows block_rows(int what, int index, int step) const
     {
-        const group_place at = {head, own(local), false};
-        const cluster_slot s = memory.slot(by_block.number);
-        const panel_rows keys = tensor_rows<E>(p, MN_OPERAND_KEYS, at, true);
-        const int end = memory.block_rows();
-        load_team_rows<E, ROW>(s.queries,
-                               step == 0 ? tensor_rows<E>(p, MN_OPERAND_QUERIES, at, true)
-                                         : stage.query_means(at),
-                               end, by_block);
-        load_team_rows<E, ROW>(s.keys, keys, end, by_block);
-        for (int x = by_block.thread(); x < end; x += by_block.warps * WARP)
-            s.absent[x] = keys.there(x) ? 0.0f : infinity();
-        copies_commit();
-        if (step == p.steps - 1)
-            load_team_rows<E, ROW>(s.values, tensor_rows<E>(p, MN_OPERAND_VALUES, at, true), end,
-                                   by_block);
+        const int number = what == QUERIES ? MN_OPERAND_QUERIES
+                           : what == KEYS  ? MN_OPERAND_KEYS
+                                           : MN_OPERAND_VALUES;
+        if (what == QUERIES && step > 0)
+            return stage.query_means(stage.group(index, false));
+        return tensor_rows<E>(p, number, stage.group(index, false), true);
+    }
+
+    /* Starts to load what it takes, from `what` on: q and k of a block, its v if that is wanted,
+       and then, one at a time, the queries of positions. One loop, so that it is little code. */
+    __device__ void load(int what, int end, int local, int step, bool masked) const
+    {
+#pragma unroll 1
+        for (; what < end; what++) {
+            const bool across = what >= POSITIONS;
+            const int number =
+                across ? by_position.number + (what - POSITIONS) * teams_by_position() : local;
+            const panel_rows rows = across ? tensor_rows<E>(p, MN_OPERAND_QUERIES,
+                                                            stage.group(own(number), true), masked)
+                                           : block_rows(what, own(local), step);
+            const cluster_slot s = memory.slot(by_block.number);
+            char *target =
+                across ? memory.queries(number) : s.queries + what * (s.keys - s.queries);
+            if (across || what != VALUES || step == p.steps - 1)
+                load_team_rows<E, ROW>(target, rows,
+                                       across ? memory.position_rows() : memory.block_rows(),
+                                       across ? by_position : by_block);
+            if (what == KEYS)
+                for (int x = by_block.thread(); x < memory.block_rows(); x += by_block.warps * WARP)
+                    s.absent[x] = rows.there(x) ? 0.0f : infinity();
+            if (what == KEYS || what == VALUES)
+                copies_commit();
+        }
         copies_commit();
     }
 
-    /* Starts to load the queries of all positions; masked ones only where they are asked for. */
-    __device__ void load_queries(bool masked) const
+    /* Where load() ends with the queries of this team's positions. */
+    __device__ int end_of_positions() const
     {
-        const int count = memory.share(p.columns), teams = teams_by_position();
-        if (by_position.number < teams)
-            for (int local = by_position.number; local < count; local += teams)
-                load_team_rows<E, ROW>(
-                    memory.queries(local),
-                    tensor_rows<E>(p, MN_OPERAND_QUERIES, {head, own(local), true}, masked),
-                    memory.position_rows(), by_position);
-        copies_commit();
+        const int left = memory.share(p.columns) - by_position.number;
+        const int teams = teams_by_position();
+        return POSITIONS +
+               (by_position.number < teams && left > 0 ? (left + teams - 1) / teams : 0);
     }
 
     /* Rows of blocks that do not exist: zeros, with a weight of zero. */
@@ -105,48 +127,41 @@ template <class E, int PANELS, int SIDE> struct cluster_worker {
         return by_block.number < p.stages && local < memory.share(p.groups);
     }
 
-    __device__ void right(int step) const
+    /* Sees to it that q and k of a block are there. load() makes three groups of copies: q and k,
+       v, and others. */
+    __device__ void wait_for_block(int local, int step, bool is_loaded) const
     {
-        for (int local = by_block.number; has_block(local); local += p.stages) {
-            const bool is_first = step == 0 && local == by_block.number;
-            /* The queries of positions were started after the first block. */
-            const bool more = is_first && has_queries();
-            if (!is_first) {
-                by_block.sync();
-                load_block(local, step);
-            }
-            if (more)
-                copies_wait<2>();
-            else
-                copies_wait<1>();
+        if (!is_loaded) {
             by_block.sync();
-            stage.right(memory.slot(by_block.number), own(local), by_block.warp * MN_TILE_ROWS,
-                        step == p.steps - 1, [&] {
-                            if (more)
-                                copies_wait<1>();
-                            else
-                                copies_wait<0>();
-                            by_block.sync();
-                        });
+            load(QUERIES, POSITIONS, local, step, true);
         }
+        copies_wait<2>();
+        by_block.sync();
     }
 
-    __device__ void left(bool last) const
+    /* This warp's part of a stage. */
+    __device__ void work_on(int number) const
     {
-        const int count = memory.share(p.columns), teams = teams_by_position();
-        const int row0 = by_position.warp * MN_TILE_ROWS;
-        if (by_position.number >= teams)
-            return;
-        if (!has_queries()) {
-            load_queries(!last);
-            copies_wait<0>();
-            by_position.sync();
+        const bool is_left = number % 2 != 0, last = number / 2 == p.steps - 1;
+        const team mine = {is_left ? by_position.number : by_block.number,
+                           is_left ? by_position.warp : by_block.warp,
+                           is_left ? by_position.warps : by_block.warps};
+        const int teams = is_left ? teams_by_position() : p.stages;
+        const int count = mine.number < teams ? memory.share(is_left ? p.columns : p.groups) : 0;
+#pragma unroll 1
+        for (int local = mine.number; local < count; local += teams) {
+            if (!is_left)
+                wait_for_block(local, number / 2, number == 0 && local == mine.number);
+            if (is_left && !last) {
+                stage.left(local, own(local), mine.warp * MN_TILE_ROWS, mine);
+                continue;
+            }
+            stage.attend(memory.slot(by_block.number), is_left, local, own(local),
+                         mine.warp * MN_TILE_ROWS, last, [&] {
+                             copies_wait<1>();
+                             by_block.sync();
+                         });
         }
-        for (int local = by_position.number; local < count; local += teams)
-            if (last)
-                stage.left_out(local, own(local), row0);
-            else
-                stage.left(local, own(local), row0, by_position);
     }
 
     __device__ void run() const
@@ -155,19 +170,19 @@ template <class E, int PANELS, int SIDE> struct cluster_worker {
         cluster_arrive(); /* nobody sends before the others are there */
         clear();
         wait_for_launches_ahead();
-        if (has_block(by_block.number))
-            load_block(by_block.number, 0);
-        if (has_queries())
-            load_queries(false);
+        load(has_block(by_block.number) ? QUERIES : POSITIONS,
+             has_queries() ? end_of_positions() : POSITIONS, by_block.number, 0, false);
         cluster_wait();
-        for (int step = 0; step < p.steps; step++) {
-            const bool last = step == p.steps - 1;
-            right(step);
+#pragma unroll 1
+        for (int number = 0; number < 2 * p.steps; number++) {
+            if (number % 2 != 0 && !has_queries()) {
+                load(POSITIONS, end_of_positions(), 0, 0, number / 2 != p.steps - 1);
+                copies_wait<0>();
+                __syncthreads();
+            }
+            work_on(number);
             copies_wait<0>();
-            cluster_arrive();
-            cluster_wait();
-            left(last);
-            if (!last) {
+            if (number < 2 * p.steps - 1) {
                 cluster_arrive();
                 cluster_wait();
             }
@@ -179,7 +194,8 @@ template <class E, int PANELS, int SIDE> __device__ inline void cluster(const mn
 {
     extern __shared__ __align__(1024) char shared[];
     const cluster_memory<PANELS * MN_PANEL_ROW> memory(p, shared);
-    cluster_worker<E, PANELS, SIDE>(p, memory).run();
+    const int task = (int)(work_group() >> memory.shift);
+    cluster_worker<E, PANELS, SIDE>(p, memory, task).run();
 }
 
 #endif

@@ -18,7 +18,13 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
 
     const mn_stage_params &p;
     const cluster_memory<ROW> &memory;
-    int head, lane;
+    int task, lane;      /* the head among those of all batches */
+    group_place of_head; /* without a group */
+
+    __device__ group_place group(int index, bool is_left) const
+    {
+        return {of_head.batch, of_head.head, index, is_left};
+    }
 
     /* Raw products of 16 rows with the first 16 * count columns. */
     __device__ void find_scores(scores &s, const char *rows, const char *columns, int count) const
@@ -27,20 +33,21 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
         const int a_byte = lane / 16 * VECTOR ^ exchange, b_byte = lane / 8 % 2 * VECTOR ^ exchange;
         const uint32_t a = shared_address(rows) + lane % 16 * ROW;
         const uint32_t b = shared_address(columns) + (lane % 8 + lane / 16 * 8) * ROW;
+        fragment_a x[4 * PANELS];
+#pragma unroll
+        for (int k = 0; k < 4 * PANELS; k++)
+            load_matrices(x[k].x, a + (k * 32 ^ a_byte));
         set_zero(s);
 #pragma unroll
-        for (int k = 0; k < 4 * PANELS; k++) {
-            fragment_a x;
-            load_matrices(x.x, a + (k * 32 ^ a_byte));
+        for (int n = 0; n < SIDE; n++)
+            if (n < count)
 #pragma unroll
-            for (int n = 0; n < SIDE; n++)
-                if (n < count) {
+                for (int k = 0; k < 4 * PANELS; k++) {
                     uint32_t y[4];
                     load_matrices(y, b + n * 16 * ROW + (k * 32 ^ b_byte));
-                    element<E>::mma(s[2 * n], x, y[0], y[1]);
-                    element<E>::mma(s[2 * n + 1], x, y[2], y[3]);
+                    element<E>::mma(s[2 * n], x[k], y[0], y[1]);
+                    element<E>::mma(s[2 * n + 1], x[k], y[2], y[3]);
                 }
-        }
     }
 
     /* Sums of 64 features of the rows of `values`, each times its weight. */
@@ -94,36 +101,23 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
 #pragma unroll
         for (int i = 0; i < PANELS; i++) {
             features sums;
-            if (count == SIDE)
-                weigh(sums, w, values + i * MN_PANEL_ROW, SIDE);
-            else
-                weigh(sums, w, values + i * MN_PANEL_ROW, count);
+            weigh(sums, w, values + i * MN_PANEL_ROW, count);
             put(staging + i * MN_PANEL_ROW, sums, factor);
         }
         __syncwarp();
     }
 
     /* Weights 2^(score - largest) and the state of their rows. */
-    template <form FORM>
+    template <bool ENTROPY, bool TWICE>
     __device__ void find_weights(weights &w, softmax_state &state, const char *rows,
-                                 const char *columns, const score_bias &bias, bool is_plain) const
+                                 const char *columns, const score_bias &bias, int count) const
     {
-        constexpr bool right = stage_task<FORM>::right;
-        const int count = (right ? memory.block_rows() : memory.position_rows()) / MN_TILE_ROWS;
         scores s;
         float shrink[2];
         state.start();
-        if (count == SIDE) {
-            find_scores(s, rows, columns, SIDE);
-            if (right && is_plain)
-                softmax_plain_tile(s, state, shrink, p.scale);
-            else
-                softmax_tile<right, FORM == LEFT_MEAN>(s, state, shrink, bias, p.scale, SIDE, lane);
-        } else {
-            find_scores(s, rows, columns, count);
-            softmax_tile<right, FORM == LEFT_MEAN>(s, state, shrink, bias, p.scale, count, lane);
-        }
-        state.template finish<right>();
+        find_scores(s, rows, columns, count);
+        softmax_tile<ENTROPY, TWICE>(s, state, shrink, bias, p.scale, count, lane);
+        state.template finish<ENTROPY>();
 #pragma unroll
         for (int n = 0; n < SIDE; n++)
 #pragma unroll
@@ -189,36 +183,44 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
     __device__ panel_rows query_means(const group_place &at) const
     {
         char *base = reinterpret_cast<char *>(p.operand[MN_OPERAND_STATS].address) +
-                     (int64_t)at.head * p.groups * p.columns * ROW;
+                     (int64_t)task * p.groups * p.columns * ROW;
         const int block = p.columns * ROW;
         if (at.left)
             return {base + at.index * ROW, block, ROW, true, all_of(p.groups)};
         return {base + (int64_t)at.index * block, ROW, ROW, true, all_of(p.columns)};
     }
 
-    /* R of a block; aL/s, cL and, the last time, y. `values_come(): waits until v is there. */
+    /*
+     * R of a block, then aL/s, cL and, the last time, y; or L of a position and the output. One
+     * piece of code for both: a small problem goes through it only once, and then fetching
+     * instructions is what takes time. `values_come()` waits until v is there.
+     */
     template <class F>
-    __device__ void right(const cluster_slot &s, int block, int row0, bool last,
-                          F values_come) const
+    __device__ void attend(const cluster_slot &s, bool is_left, int local, int index, int row0,
+                           bool last, F values_come) const
     {
-        const presence there = group_tokens(p, {head, block, false});
-        const bool is_whole = there.begin == 0 && there.end == p.columns;
-        const bool is_plain = is_whole && p.columns == 16 * SIDE && p.scale > 0.0f &&
-                              p.operand[MN_OPERAND_MASK].width == 0;
-        const int count = memory.block_rows() / MN_TILE_ROWS;
-        char *rows = s.queries + row0 * ROW;
+        const float *bias = is_left ? memory.bias(local) : s.absent;
+        const char *columns = is_left ? memory.means(local) : s.keys;
+        const char *values = is_left ? memory.results(local) : s.keys;
+        char *rows = (is_left ? memory.queries(local) : s.queries) + row0 * ROW;
+        const int there = is_left ? p.groups : p.columns;
+        const int count = mn_tile_rows(there) / MN_TILE_ROWS;
         weights w;
         softmax_state state;
         float factor[2];
-        find_weights<RIGHT_VALUE>(w, state, rows, s.keys, {s.absent, 0, {0.0f, 0.0f}}, is_plain);
-        find_factor(factor, state, any_of(s.absent, p.columns));
-        send_entropy(state, factor, block, row0);
-        make_output(rows, w, s.keys, count, factor);
-        send(rows, memory.means(0), block, row0);
-        if (last) {
-            values_come();
-            make_output(rows, w, s.values, count, factor);
-            send(rows, memory.results(0), block, row0);
+        find_weights<true, false>(w, state, rows, columns, {bias, 0, {0.0f, 0.0f}}, count);
+        find_factor(factor, state, any_of(bias, there));
+        if (!is_left)
+            send_entropy(state, factor, index, row0);
+#pragma unroll 1
+        for (int i = 0; i < (is_left || !last ? 1 : 2); i++) {
+            if (i == 1)
+                values_come();
+            make_output(rows, w, i == 1 ? s.values : values, count, factor);
+            if (is_left)
+                store(rows, tensor_rows<E>(p, MN_OPERAND_RESULT, group(index, true), false), row0);
+            else
+                send(rows, i == 1 ? memory.results(0) : memory.means(0), index, row0);
         }
     }
 
@@ -228,11 +230,12 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
         weights unused;
         softmax_state state;
         const float *bias = memory.bias(local);
-        find_weights<LEFT_STATS>(unused, state, memory.queries(local) + row0 * ROW,
-                                 memory.means(local), {bias, 0, {0.0f, 0.0f}}, false);
+        find_weights<false, false>(unused, state, memory.queries(local) + row0 * ROW,
+                                   memory.means(local), {bias, 0, {0.0f, 0.0f}},
+                                   memory.position_rows() / MN_TILE_ROWS);
         const bool any = any_of(bias, p.groups);
         const presence there =
-            tensor_rows<E>(p, MN_OPERAND_QUERIES, {head, position, true}, true).there;
+            tensor_rows<E>(p, MN_OPERAND_QUERIES, group(position, true), true).there;
         float *off = memory.off(local);
 #pragma unroll
         for (int i = 0; i < 2; i++) {
@@ -252,31 +255,18 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
         team.sync();
         const float *bias = memory.bias(local) + row0 + lane / 4, *off = memory.off(local);
         char *rows = memory.means(local) + row0 * ROW;
+        const int count = memory.position_rows() / MN_TILE_ROWS;
         weights w;
         softmax_state state;
         float factor[2];
-        find_weights<LEFT_MEAN>(w, state, rows, memory.queries(local),
-                                {off, memory.area() / ROW, {bias[0], bias[8]}}, false);
+        find_weights<false, true>(w, state, rows, memory.queries(local),
+                                  {off, memory.area() / ROW, {bias[0], bias[8]}}, count);
         find_factor(factor, state, any_of(off, p.groups));
 #pragma unroll
         for (int i = 0; i < 2; i++)
             factor[i] = bias[8 * i] == infinity() ? 0.0f : factor[i];
-        make_output(rows, w, memory.queries(local), memory.position_rows() / MN_TILE_ROWS, factor);
-        store(rows, query_means({head, position, true}), row0);
-    }
-
-    /* L and the output of a position. */
-    __device__ void left_out(int local, int position, int row0) const
-    {
-        const float *bias = memory.bias(local);
-        char *rows = memory.queries(local) + row0 * ROW;
-        weights w;
-        softmax_state state;
-        float factor[2];
-        find_weights<LEFT_OUT>(w, state, rows, memory.means(local), {bias, 0, {0.0f, 0.0f}}, false);
-        find_factor(factor, state, any_of(bias, p.groups));
-        make_output(rows, w, memory.results(local), memory.position_rows() / MN_TILE_ROWS, factor);
-        store(rows, tensor_rows<E>(p, MN_OPERAND_RESULT, {head, position, true}, false), row0);
+        make_output(rows, w, memory.queries(local), count, factor);
+        store(rows, query_means(group(position, true)), row0);
     }
 };
 

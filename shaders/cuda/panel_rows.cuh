@@ -11,8 +11,7 @@
 
 /* A score matrix of a head: of a block, or of a position (`left`). */
 struct group_place {
-    int head; /* among those of all batches */
-    int index;
+    int batch, head, index;
     bool left;
 };
 
@@ -49,19 +48,17 @@ __device__ inline panel_rows tensor_rows(const mn_stage_params &p, int number,
                                          const group_place &at, bool masked)
 {
     const mn_operand_params &o = p.operand[number], &m = p.operand[MN_OPERAND_MASK];
-    const int batch = (unsigned)at.head / (unsigned)p.heads;
-    int head = at.head - batch * p.heads;
-    head = o.head_share > 1 ? head / o.head_share : head;
+    const int head = o.head_share > 1 ? at.head / o.head_share : at.head;
     panel_rows rows;
     rows.base = reinterpret_cast<char *>(o.address) +
-                (batch * o.batch + head * o.head + at.index * (at.left ? o.index : o.group)) *
+                (at.batch * o.batch + head * o.head + at.index * (at.left ? o.index : o.group)) *
                     (int64_t)sizeof(E);
     rows.stride = (at.left ? o.group : o.index) * (int64_t)sizeof(E);
     rows.bytes = o.width * (int)sizeof(E);
     rows.vectors = o.vectors;
     rows.there = group_tokens(p, at);
     if (masked && m.width > 0) {
-        rows.there.mask = reinterpret_cast<const uint8_t *>(m.address) + batch * m.batch +
+        rows.there.mask = reinterpret_cast<const uint8_t *>(m.address) + at.batch * m.batch +
                           at.index * (at.left ? m.index : m.group);
         rows.there.mask_step = at.left ? m.group : m.index;
     }

@@ -127,7 +127,7 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
             const int which = i / r.side, x = i % r.side;
             ring_task block = {};
             block.index = which == 0 ? 0 : which == 1 ? 1 : p.groups - 1;
-            const presence there = group_tokens(p, block.place());
+            const presence there = group_tokens(p, block.place(p));
             const bool is_inner = which == 1 && x < p.columns;
             memory.block_bias(0)[i] = is_inner || (which != 1 && there(x)) ? 0.0f : infinity();
         }

@@ -169,7 +169,7 @@ template <class E, int PANELS, int GROUPS, bool NARROW> struct ring_compute {
     __device__ void store_terms(const ring_task &task, const ring_stage &s,
                                 const softmax_state &state, const bool (&empty)[2], int row) const
     {
-        const presence there = group_tokens(p, task.place());
+        const presence there = group_tokens(p, task.place(p));
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             const int x = row + 8 * i;
@@ -183,7 +183,7 @@ template <class E, int PANELS, int GROUPS, bool NARROW> struct ring_compute {
     template <form FORM> __device__ panel_rows first_output(const ring_task &task) const
     {
         if (FORM == LEFT_OUT)
-            return tensor_rows<E>(p, MN_OPERAND_RESULT, task.place(), false);
+            return tensor_rows<E>(p, MN_OPERAND_RESULT, task.place(p), false);
         return ring_slot_rows<PANELS>(workspace,
                                       FORM == LEFT_MEAN ? workspace.query_means(task.step())
                                                         : workspace.key_means(task.step()),

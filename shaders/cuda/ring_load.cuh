@@ -83,15 +83,15 @@ template <class E, int PANELS> struct ring_row_loader {
     __device__ void load_right(const ring_task &task, const ring_stage &s, bool last) const
     {
         const int end = mn_panel_rows(p.columns);
-        const panel_rows keys = tensor_rows<E>(p, MN_OPERAND_KEYS, task.place(), true);
+        const panel_rows keys = tensor_rows<E>(p, MN_OPERAND_KEYS, task.place(p), true);
         const panel_rows queries =
             task.step() == 0
-                ? tensor_rows<E>(p, MN_OPERAND_QUERIES, task.place(), true)
+                ? tensor_rows<E>(p, MN_OPERAND_QUERIES, task.place(p), true)
                 : ring_slot_rows<PANELS>(workspace, workspace.query_means(task.step() - 1), task);
         load(s.queries, queries, p.columns);
         load(s.columns, keys, end);
         if (last)
-            load(s.values, tensor_rows<E>(p, MN_OPERAND_VALUES, task.place(), true), end);
+            load(s.values, tensor_rows<E>(p, MN_OPERAND_VALUES, task.place(p), true), end);
         bool any = false;
         for (int x = lane; x < end; x += WARP) {
             const bool is_there = keys.there(x);
@@ -105,7 +105,7 @@ template <class E, int PANELS> struct ring_row_loader {
     {
         const int end = mn_panel_rows(p.groups);
         const float *entropy = workspace.entropy(task.slot, task.step(), task.index);
-        const panel_rows queries = tensor_rows<E>(p, MN_OPERAND_QUERIES, task.place(), !last);
+        const panel_rows queries = tensor_rows<E>(p, MN_OPERAND_QUERIES, task.place(p), !last);
         load(s.queries, queries, end);
         load(s.columns, ring_slot_rows<PANELS>(workspace, workspace.key_means(task.step()), task),
              end);
@@ -186,7 +186,7 @@ template <int PANELS> struct ring_box_loader {
     __device__ void copy_left(const ring_task &task, const ring_stage &s, bool last, int head,
                               int batch) const
     {
-        const presence there = group_tokens(p, task.place());
+        const presence there = group_tokens(p, task.place(p));
         const bool is_short = there.end - there.begin < p.groups;
         const int bias_bytes = 4 * mn_panel_rows(p.groups);
         barrier_arrive_expecting(full,

@@ -25,9 +25,10 @@ struct ring_task {
         return stage / 2;
     }
 
-    __device__ group_place place() const
+    __device__ group_place place(const mn_stage_params &p) const
     {
-        return {head, index, left()};
+        const int batch = (unsigned)head / (unsigned)p.heads;
+        return {batch, head - batch * p.heads, index, left()};
     }
 };
 
