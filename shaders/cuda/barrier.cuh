@@ -74,6 +74,14 @@ __device__ inline uint64_t policy_used_again()
     return policy;
 }
 
+/* Stores 16 bytes that the cache need not keep. */
+__device__ inline void store_once(void *to, const uint4 &x, uint64_t policy)
+{
+    asm volatile("st.global.L2::cache_hint.v4.b32 [%0], {%1, %2, %3, %4}, %5;" ::"l"(to), "r"(x.x),
+                 "r"(x.y), "r"(x.z), "r"(x.w), "l"(policy)
+                 : "memory");
+}
+
 /* Starts to copy a box of a tensor; `map` describes both. Elements outside the tensor become 0. */
 __device__ inline void copy_box(char *target, const void *map, uint64_t *barrier, uint64_t policy,
                                 int feature, int x, int y, int head, int batch)

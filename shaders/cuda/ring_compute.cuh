@@ -107,6 +107,7 @@ template <class E, int PANELS, int GROUPS, bool NARROW> struct ring_compute {
 
     /* A warp's 16 rows of sums to the rows of `to` that are there, by way of its staging rows, so
        that they are stored whole. Rows with factor 0 are zeros, whatever the sums. */
+    template <bool ONCE>
     __device__ void store(outputs &sums, const float (&factor)[2], const part &a,
                           const panel_rows &to) const
     {
@@ -141,7 +142,11 @@ template <class E, int PANELS, int GROUPS, bool NARROW> struct ring_compute {
             if (row >= begin && row < end)
 #pragma unroll
                 for (int k = 0; k < PANELS; k++)
-                    if (k * MN_PANEL_ROW < bytes)
+                    if (ONCE && to.vectors && k * MN_PANEL_ROW < bytes)
+                        store_once(target + k * MN_PANEL_ROW,
+                                   *reinterpret_cast<const uint4 *>(from + k * memory.panel()),
+                                   policy_last_use());
+                    else if (k * MN_PANEL_ROW < bytes)
                         store_vector<E>(target + k * MN_PANEL_ROW, from + k * memory.panel(),
                                         to.vectors, bytes - k * MN_PANEL_ROW);
         }
@@ -257,10 +262,11 @@ template <class E, int PANELS, int GROUPS, bool NARROW> struct ring_compute {
             take_tile<FORM, TILE / 8>(a, first, state, mean, result);
         finish<FORM>(task, s, a, state, factor);
         if (stage::has_mean)
-            store(mean, factor, a, first_output<FORM>(task));
+            store<false>(mean, factor, a, first_output<FORM>(task));
         if (stage::has_result)
-            store(result, factor, a,
-                  stage::has_mean ? second_output(task) : first_output<FORM>(task));
+            store<FORM == LEFT_OUT>(result, factor, a,
+                                    stage::has_mean ? second_output(task)
+                                                    : first_output<FORM>(task));
     }
 
     /* 64 rows of a task, all columns at once, one output after the other. */
@@ -281,13 +287,13 @@ template <class E, int PANELS, int GROUPS, bool NARROW> struct ring_compute {
             add_rows(sums, weights, stage::has_mean ? a.columns : a.values);
             wgmma_end();
             finish<FORM>(task, s, a, state, factor);
-            store(sums, factor, a, first_output<FORM>(task));
+            store<FORM == LEFT_OUT>(sums, factor, a, first_output<FORM>(task));
             if constexpr (stage::has_mean && stage::has_result) {
                 set_zero(sums);
                 wgmma_begin();
                 add_rows(sums, weights, a.values);
                 wgmma_end();
-                store(sums, factor, a, second_output(task));
+                store<false>(sums, factor, a, second_output(task));
             }
         } else {
             finish<FORM>(task, s, a, state, factor);

@@ -194,8 +194,10 @@ template <int PANELS> struct ring_box_loader {
         copy_bytes(s.bias, workspace.entropy(task.slot, task.step(), task.index), bias_bytes, full);
         copy(s.columns, MN_RING_SLOTS_ACROSS, task.index, 0, workspace.key_means(task.step()),
              task.slot);
-        copy(s.queries, is_short ? MN_RING_ACROSS_SHORT : MN_RING_ACROSS, task.index,
-             is_short ? r.short_y : 0, head, batch);
+        ring_box_loader rest = *this;
+        rest.policy = last ? policy_last_use() : policy;
+        rest.copy(s.queries, is_short ? MN_RING_ACROSS_SHORT : MN_RING_ACROSS, task.index,
+                  is_short ? r.short_y : 0, head, batch);
         if (last)
             copy(s.values, MN_RING_SLOTS_ACROSS, task.index, 0, workspace.value_means(), task.slot);
     }
