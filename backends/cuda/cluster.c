@@ -2,8 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "backends/cuda/variants.h"
-#include "shaders/cuda/layout.h"
+#include "backends/cuda/ring.h"
 
 /*
  * All stages of a head by one cluster of work-groups, for GPUs of compute capability 9.0 and
@@ -45,18 +44,18 @@ static int least(int a, int b)
 
 /* Whether a cluster of s->size has room: as many blocks at a time as warps can work on, or fewer,
    and better with the queries of positions apart, whose loading then overlaps everything else. */
-static bool find_room(shape *s, const mn_cuda_limits *limits)
+static bool find_room(shape *s, bool has_mask, const mn_cuda_limits *limits)
 {
-    const int row = s->panels * MN_PANEL_ROW;
-    const int area = mn_cluster_area_bytes(s->blocks, s->block, s->size, row);
+    const int area = mn_cluster_area_bytes(s->blocks, s->block, s->size, s->panels);
     const int by_block = divide_up(s->block, MN_TILE_ROWS);
     const int by_position = divide_up(s->blocks, MN_TILE_ROWS);
     for (s->slots = least(MOST_WARPS / by_block, divide_up(s->blocks, s->size)); s->slots > 0;
          s->slots--)
         for (s->apart = 1; s->apart >= 0; s->apart--) {
-            s->shared_memory = (uint32_t)mn_cluster_bytes(s->blocks, s->block, s->steps, s->size,
-                                                          s->slots, s->apart, row);
-            bool has_queries = s->apart || s->slots * mn_cluster_slot_bytes(s->block, row) >= area;
+            s->shared_memory = (uint32_t)mn_cluster_bytes(s->blocks, s->block, s->steps, has_mask,
+                                                          s->size, s->slots, s->apart, s->panels);
+            bool has_queries =
+                s->apart || s->slots * mn_cluster_slot_bytes(s->block, s->panels) >= area;
             if (!has_queries || s->shared_memory > limits->shared_memory)
                 continue;
             int teams = least(MOST_WARPS / by_position, divide_up(s->block, s->size));
@@ -86,7 +85,7 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
                             .panels = features <= MN_PANEL_FEATURES ? 1 : 2};
     for (s.size = LARGEST_SIZE; s.size >= 1; s.size /= 2) {
         bool idle = s.size > s.blocks && s.size > s.block;
-        if (idle || !find_room(&s, limits))
+        if (idle || !find_room(&s, p->has_mask, limits))
             continue;
         found = s;
         found.resident = count_resident(&s, limits);
@@ -197,4 +196,5 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
 const mn_cuda_variant mn_cuda_cluster = {
     .base = {"cluster", covers, suits, scratch},
     .launches = launches,
+    .prepare = mn_cuda_ring_make_maps,
 };

@@ -111,6 +111,12 @@ static map_shape slot_shape(const mn_program *program, const mn_ring_params *rin
         .box = {MN_PANEL_FEATURES, (uint32_t)block, 1, 1, 1}};
 }
 
+/* Without a workspace of slots its maps, the last ones, are not wanted. */
+static int count_maps(const mn_ring_params *ring)
+{
+    return ring->slots > 0 ? MN_RING_MAPS : MN_RING_SLOTS;
+}
+
 /* The shapes of all maps; false where one tensor has none. */
 static bool shapes_of(const mn_program *program, const mn_operand_params *operands,
                       mn_ring_params *ring, map_shape shapes[MN_RING_MAPS])
@@ -132,10 +138,12 @@ static bool shapes_of(const mn_program *program, const mn_operand_params *operan
     shapes[MN_RING_ACROSS_SHORT] = shapes[MN_RING_ACROSS];
     shapes[MN_RING_ACROSS_SHORT].extent[2] -= program->blocks > 1;
     ring->short_y = program->first > 0 ? -1 : program->blocks == 1;
-    shapes[MN_RING_SLOTS] = shapes[MN_RING_SLOTS_ACROSS] = slot_shape(program, ring);
-    shapes[MN_RING_SLOTS_ACROSS].box[1] = 1;
-    shapes[MN_RING_SLOTS_ACROSS].box[2] = (uint32_t)program->blocks;
-    for (int i = 0; i < MN_RING_MAPS; i++)
+    if (ring->slots > 0) {
+        shapes[MN_RING_SLOTS] = shapes[MN_RING_SLOTS_ACROSS] = slot_shape(program, ring);
+        shapes[MN_RING_SLOTS_ACROSS].box[1] = 1;
+        shapes[MN_RING_SLOTS_ACROSS].box[2] = (uint32_t)program->blocks;
+    }
+    for (int i = 0; i < count_maps(ring); i++)
         fit = fit && fits(&shapes[i]);
     return fit;
 }
@@ -148,7 +156,7 @@ monarch_status mn_cuda_ring_make_maps(const monarch_plan *plan, mn_cuda_launch *
     map_shape shapes[MN_RING_MAPS];
     ring->uses_maps = driver->tensor_map_encode && driver->tensor_map_replace &&
                       shapes_of(&plan->program, launch->params.block.operand, ring, shapes);
-    for (int i = 0; i < MN_RING_MAPS && ring->uses_maps; i++)
+    for (int i = 0; i < count_maps(ring) && ring->uses_maps; i++)
         MN_TRY(mn_cuda_check(
             driver, encode(driver, &shapes[i], plan->program.problem.q.dtype, ring->maps[i]),
             "cuTensorMapEncodeTiled", error));
@@ -179,7 +187,7 @@ CUresult mn_cuda_ring_bind(const mn_cuda_driver *driver, const mn_stage_params *
     address[MN_RING_SLOTS] = address[MN_RING_SLOTS_ACROSS] =
         block->operand[MN_OPERAND_STATS].address + (uint64_t)ring->counter_bytes;
     CUresult result = CUDA_SUCCESS;
-    for (int i = 0; i < MN_RING_MAPS && ring->uses_maps && result == CUDA_SUCCESS; i++)
+    for (int i = 0; i < count_maps(ring) && ring->uses_maps && result == CUDA_SUCCESS; i++)
         result = driver->tensor_map_replace((CUtensorMap *)(void *)ring->maps[i],
                                             (void *)(uintptr_t)address[i]);
     return result;

@@ -50,6 +50,26 @@ __device__ inline void barrier_wait(uint64_t *barrier, int parity)
     }
 }
 
+/* The same where threads of other work-groups of the cluster end the phase. */
+__device__ inline void barrier_wait_cluster(uint64_t *barrier, int parity)
+{
+    uint32_t ended;
+    do
+        asm volatile("{\n.reg .pred p;\n"
+                     "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2;\n"
+                     "selp.u32 %0, 1, 0, p;\n}\n"
+                     : "=r"(ended)
+                     : "r"(shared_address(barrier)), "r"(parity)
+                     : "memory");
+    while (!ended);
+}
+
+/* Makes barriers that this thread has started known to the cluster and the copy engine. */
+__device__ inline void barriers_are_started()
+{
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+
 /* Arrives, and lets the phase wait for so many bytes of the copy engine's. */
 __device__ inline void barrier_arrive_expecting(uint64_t *barrier, int bytes)
 {

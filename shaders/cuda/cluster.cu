@@ -4,9 +4,9 @@
 /* Kernels cluster_f16_64_2 and so on: element type, features, blocks and their tokens in 16s. */
 #define MN_KERNEL(name, type, panels, side)                                                        \
     extern "C" __global__ void __launch_bounds__(512, 1)                                           \
-        name(const __grid_constant__ mn_stage_params p)                                            \
+        name(const __grid_constant__ mn_stage_params p, const __grid_constant__ mn_ring_params r)  \
     {                                                                                              \
-        cluster<type, panels, side>(p);                                                            \
+        cluster<type, panels, side>(p, r);                                                         \
     }
 
 #define MN_KERNELS_OF_TYPE(name, type)                                                             \

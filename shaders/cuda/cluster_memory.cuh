@@ -2,14 +2,20 @@
 #ifndef MN_CUDA_CLUSTER_MEMORY_CUH
 #define MN_CUDA_CLUSTER_MEMORY_CUH
 
+#include "shaders/cuda/barrier.cuh"
 #include "shaders/cuda/panel_rows.cuh"
-#include "shaders/cuda/stage.cuh"
 #include "shaders/cuda/wgmma.cuh"
 
 /* The shared memory of a cluster's work-groups, and the ways into it. */
 
-/* All threads of all work-groups of the cluster; what they wrote before it is seen behind it. */
+/* A barrier of all threads of all work-groups of the cluster, in two halves. With `release` what
+   they wrote before it is seen behind it, which takes longer. */
 __device__ inline void cluster_arrive()
+{
+    asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+}
+
+__device__ inline void cluster_arrive_and_release()
 {
     asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
 }
@@ -41,23 +47,22 @@ __device__ inline uint32_t address_in(uint32_t address, int rank)
     return there;
 }
 
-__device__ inline void store_there(uint32_t address, const uint4 &x)
+/* Stores, and then tells the barrier there how many bytes came. */
+__device__ inline void send_bytes(uint32_t address, const uint4 &x, uint32_t barrier)
 {
-    asm volatile("st.shared::cluster.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(x.x),
-                 "r"(x.y), "r"(x.z), "r"(x.w)
+    asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 "
+                 "[%0], {%1, %2, %3, %4}, [%5];" ::"r"(address),
+                 "r"(x.x), "r"(x.y), "r"(x.z), "r"(x.w), "r"(barrier)
                  : "memory");
 }
 
-__device__ inline void store_there(uint32_t address, float x)
+__device__ inline void send_bytes(uint32_t address, float x, uint32_t barrier)
 {
-    asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(address), "f"(x) : "memory");
-}
-
-/* Rows of ROW bytes, 128 or 256, begin at multiples of ROW; the 16-byte units of each 128 bytes are
-   exchanged as in panels. */
-template <int ROW> __device__ inline int row_offset(int row, int byte)
-{
-    return row * ROW + (byte ^ (row & 7) << 4);
+    asm volatile(
+        "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::"r"(
+            address),
+        "r"(__float_as_uint(x)), "r"(barrier)
+        : "memory");
 }
 
 /* Threads that share a group, and its barrier; there are up to 15 such teams. */
@@ -78,35 +83,41 @@ struct team {
     }
 };
 
-/* Starts to load rows 0 ... end - 1; those that are not there become 0. */
-template <class E, int ROW>
-__device__ inline void load_team_rows(char *target, const panel_rows &rows, int end,
+/* Starts to load rows 0 ... end - 1 into panels; those that are not there become 0. */
+template <class E, int PANELS>
+__device__ inline void load_team_rows(char *target, int pitch, const panel_rows &rows, int end,
                                       const team &team)
 {
-    constexpr int units = ROW / VECTOR;
-    const int unit = team.thread() % units * VECTOR, step = team.warps * WARP / units;
-    const int bytes = rows.bytes - unit;
+    constexpr int units = 8 * PANELS;
+    const int unit = team.thread() % units, step = team.warps * WARP / units;
+    const int bytes = rows.bytes - unit * VECTOR;
+    char *to = target + unit / 8 * pitch;
     int row = team.thread() / units;
-    const char *source = rows.base + row * rows.stride + unit;
-    if (rows.vectors && rows.bytes == ROW && rows.there.mask == nullptr && rows.there.begin == 0)
-#pragma unroll 4
-        for (; row < rows.there.end; row += step, source += step * rows.stride)
-            copy_vector(target + row_offset<ROW>(row, unit), source);
+    const char *source = rows.base + row * rows.stride + unit * VECTOR;
 #pragma unroll 1
     for (; row < end; row += step, source += step * rows.stride) {
         const int valid = rows.there(row) ? max(0, min(bytes, (int)VECTOR)) : 0;
-        char *to = target + row_offset<ROW>(row, unit);
         if (rows.vectors)
-            copy_vector(to, valid > 0 ? source : rows.base, valid);
+            copy_vector(to + panel_offset(row, unit % 8), valid > 0 ? source : rows.base, valid);
         else
-            copy_elements<E>(to, source, valid);
+            copy_elements<E>(to + panel_offset(row, unit % 8), source, valid);
+    }
+}
+
+/* The last `count` of so many rows become zeros. */
+template <int PANELS>
+__device__ inline void clear_tail(char *panels, int rows, int count, int thread, int threads)
+{
+    for (int i = thread; i < PANELS * count * 8; i += threads) {
+        const int panel = PANELS == 1 ? 0 : i / (count * 8);
+        char *to = panels + (rows * (panel + 1) - count) * MN_PANEL_ROW;
+        *reinterpret_cast<uint4 *>(to + (i - panel * count * 8) * VECTOR) = make_uint4(0, 0, 0, 0);
     }
 }
 
 /* One block's place in shared memory. */
 struct cluster_slot {
     char *queries, *keys, *values;
-    float *absent; /* of each key: 0, or +inf if it is not there */
 };
 
 /*
@@ -114,46 +125,41 @@ struct cluster_slot {
  * cluster. A work-group works on its blocks in the RIGHT stages and sends each row of the results
  * to the work-group that has its position.
  */
-template <int ROW> struct cluster_memory {
+template <int PANELS> struct cluster_memory {
+    static constexpr int ROW = PANELS * MN_PANEL_ROW;
+
     const mn_stage_params &p;
     char *base;
-    int rank, size, shift; /* size: 1 << shift */
+    bool has_mask;
+    int rank, size, shift;                /* size: 1 << shift */
+    int block_rows, position_rows, share; /* rows rounded up to 16; positions here, at most */
 
     __device__ cluster_memory(const mn_stage_params &params, char *memory)
-        : p(params), base(memory), rank(cluster_rank()), size(cluster_size()),
-          shift(31 - __clz(size))
+        : p(params), base(memory), has_mask(params.operand[MN_OPERAND_MASK].width > 0),
+          rank(cluster_rank()), size(cluster_size()), shift(31 - __clz(size)),
+          block_rows(mn_tile_rows(params.columns)), position_rows(mn_tile_rows(params.groups)),
+          share(params.columns + size - 1 >> shift)
     {
     }
 
-    __device__ int block_rows() const
+    /* How many of `all` blocks or positions are here. */
+    __device__ int count(int all) const
     {
-        return mn_tile_rows(p.columns);
-    }
-
-    __device__ int position_rows() const
-    {
-        return mn_tile_rows(p.groups);
+        return all - rank + size - 1 >> shift;
     }
 
     __device__ int area() const
     {
-        return mn_cluster_area_bytes(p.groups, p.columns, size, ROW);
-    }
-
-    /* How many of `all` blocks or positions are here. */
-    __device__ int share(int all) const
-    {
-        return (all - rank + size - 1) >> shift;
+        return share * position_rows * ROW;
     }
 
     __device__ cluster_slot slot(int index) const
     {
-        const int matrix = block_rows() * ROW;
+        const int matrix = block_rows * ROW;
         cluster_slot s;
         s.queries = base + 3 * index * matrix;
         s.keys = s.queries + matrix;
         s.values = s.keys + matrix;
-        s.absent = terms() + index * block_rows();
         return s;
     }
 
@@ -166,7 +172,7 @@ template <int ROW> struct cluster_memory {
     /* What belongs to position number `local` of this work-group, row by row of a block. */
     __device__ char *means(int local) const
     {
-        return base + p.stages * 3 * block_rows() * ROW + local * position_rows() * ROW;
+        return base + p.stages * 3 * block_rows * ROW + local * position_rows * ROW;
     }
 
     __device__ char *results(int local) const
@@ -176,7 +182,7 @@ template <int ROW> struct cluster_memory {
 
     __device__ char *queries(int local) const
     {
-        return p.chunks ? results(local) + area() : base + local * position_rows() * ROW;
+        return p.chunks ? results(local) + area() : base + local * position_rows * ROW;
     }
 
     __device__ float *terms() const
@@ -184,15 +190,50 @@ template <int ROW> struct cluster_memory {
         return reinterpret_cast<float *>(means(0) + (p.chunks ? 3 : 2) * area());
     }
 
-    __device__ float *bias(int local) const /* cL of each block */
+    /* Of each key: 0, or +inf if it is not there. Without a mask `index` is 0 for the first block,
+       1 for an inner, 2 for the last one; else it is that of a slot. */
+    __device__ float *absent(int index) const
     {
-        return terms() + p.stages * block_rows() + local * position_rows();
+        return terms() + index * block_rows;
     }
 
-    /* LEFT: two terms to take off the scores of each query, the second ones `area() / ROW` on. */
+    __device__ float *bias(int local) const /* cL of each block */
+    {
+        return absent(has_mask ? p.stages : 3) + local * position_rows;
+    }
+
+    /* LEFT: two terms to take off the scores of each query, the second ones so much further. */
     __device__ float *off(int local) const
     {
-        return bias(local) + area() / ROW;
+        return bias(local) + second_terms();
+    }
+
+    __device__ int second_terms() const
+    {
+        return share * position_rows;
+    }
+
+    /* Barriers. Of a slot: q and k are there, v is there. */
+    __device__ uint64_t *full(int index) const
+    {
+        return reinterpret_cast<uint64_t *>(bias(0) + (p.steps > 1 ? 3 : 1) * second_terms()) +
+               index;
+    }
+
+    __device__ uint64_t *values_full(int index) const
+    {
+        return full(p.stages + index);
+    }
+
+    /* Of a position: all that others send is there, its queries are. */
+    __device__ uint64_t *sent(int local) const
+    {
+        return full(2 * p.stages + local);
+    }
+
+    __device__ uint64_t *queries_full(int local) const
+    {
+        return full(2 * p.stages + share + local);
     }
 };
 

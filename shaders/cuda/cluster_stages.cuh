@@ -3,6 +3,7 @@
 #define MN_CUDA_CLUSTER_STAGES_CUH
 
 #include "shaders/cuda/cluster_memory.cuh"
+#include "shaders/cuda/stage.cuh"
 #include "shaders/cuda/tile_mma.cuh"
 
 /*
@@ -17,7 +18,7 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
     using features = float[8][4];
 
     const mn_stage_params &p;
-    const cluster_memory<ROW> &memory;
+    const cluster_memory<PANELS> &memory;
     int task, lane;      /* the head among those of all batches */
     group_place of_head; /* without a group */
 
@@ -26,17 +27,18 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
         return {of_head.batch, of_head.head, index, is_left};
     }
 
-    /* Raw products of 16 rows with the first 16 * count columns. */
-    __device__ void find_scores(scores &s, const char *rows, const char *columns, int count) const
+    /* Raw products of 16 rows with the first 16 * count columns; `pitch` from panel to panel. */
+    __device__ void find_scores(scores &s, const char *rows, const char *columns, int pitch,
+                                int count) const
     {
         const int exchange = lane % 8 << 4;
         const int a_byte = lane / 16 * VECTOR ^ exchange, b_byte = lane / 8 % 2 * VECTOR ^ exchange;
-        const uint32_t a = shared_address(rows) + lane % 16 * ROW;
-        const uint32_t b = shared_address(columns) + (lane % 8 + lane / 16 * 8) * ROW;
+        const uint32_t a = shared_address(rows) + lane % 16 * MN_PANEL_ROW;
+        const uint32_t b = shared_address(columns) + (lane % 8 + lane / 16 * 8) * MN_PANEL_ROW;
         fragment_a x[4 * PANELS];
 #pragma unroll
         for (int k = 0; k < 4 * PANELS; k++)
-            load_matrices(x[k].x, a + (k * 32 ^ a_byte));
+            load_matrices(x[k].x, a + k / 4 * pitch + (k % 4 * 32 ^ a_byte));
         set_zero(s);
 #pragma unroll
         for (int n = 0; n < SIDE; n++)
@@ -44,7 +46,8 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
 #pragma unroll
                 for (int k = 0; k < 4 * PANELS; k++) {
                     uint32_t y[4];
-                    load_matrices(y, b + n * 16 * ROW + (k * 32 ^ b_byte));
+                    load_matrices(y, b + k / 4 * pitch + n * 16 * MN_PANEL_ROW +
+                                         (k % 4 * 32 ^ b_byte));
                     element<E>::mma(s[2 * n], x[k], y[0], y[1]);
                     element<E>::mma(s[2 * n + 1], x[k], y[2], y[3]);
                 }
@@ -54,7 +57,7 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
     __device__ void weigh(features &sums, const weights &w, const char *values, int count) const
     {
         const int byte = lane / 16 * VECTOR ^ lane % 8 << 4;
-        const uint32_t address = shared_address(values) + lane % 16 * ROW;
+        const uint32_t address = shared_address(values) + lane % 16 * MN_PANEL_ROW;
         set_zero(sums);
 #pragma unroll
         for (int n = 0; n < SIDE; n++)
@@ -62,7 +65,7 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
 #pragma unroll
                 for (int f = 0; f < 4; f++) {
                     uint32_t x[4];
-                    load_matrices_transposed(x, address + n * 16 * ROW + (f * 32 ^ byte));
+                    load_matrices_transposed(x, address + n * 16 * MN_PANEL_ROW + (f * 32 ^ byte));
                     element<E>::mma(sums[2 * f], w[n], x[0], x[1]);
                     element<E>::mma(sums[2 * f + 1], w[n], x[2], x[3]);
                 }
@@ -72,7 +75,7 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
     __device__ void put(char *target, features &sums, const float (&factor)[2]) const
     {
         const int byte = lane / 16 * VECTOR ^ lane % 8 << 4;
-        const uint32_t address = shared_address(target) + lane % 16 * ROW;
+        const uint32_t address = shared_address(target) + lane % 16 * MN_PANEL_ROW;
         if (__any_sync(~0u, factor[0] == 0.0f || factor[1] == 0.0f)) {
 #pragma unroll
             for (int n = 0; n < 8; n++)
@@ -94,30 +97,43 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
     }
 
     /* One output of a warp's rows, left in `staging`. */
-    __device__ void make_output(char *staging, const weights &w, const char *values, int count,
-                                const float (&factor)[2]) const
+    __device__ void make_output(char *staging, const weights &w, const char *values, int pitch,
+                                int count, const float (&factor)[2]) const
     {
         __syncwarp();
 #pragma unroll
         for (int i = 0; i < PANELS; i++) {
             features sums;
-            weigh(sums, w, values + i * MN_PANEL_ROW, count);
-            put(staging + i * MN_PANEL_ROW, sums, factor);
+            if (count == SIDE) /* no branch between products */
+                weigh(sums, w, values + i * pitch, SIDE);
+            else
+                weigh(sums, w, values + i * pitch, count);
+            put(staging + i * pitch, sums, factor);
         }
         __syncwarp();
     }
 
     /* Weights 2^(score - largest) and the state of their rows. */
-    template <bool ENTROPY, bool TWICE>
+    template <form FORM>
     __device__ void find_weights(weights &w, softmax_state &state, const char *rows,
-                                 const char *columns, const score_bias &bias, int count) const
+                                 const char *columns, int pitch, int count, const score_bias &bias,
+                                 bool is_plain) const
     {
+        constexpr bool right = stage_task<FORM>::right;
         scores s;
         float shrink[2];
         state.start();
-        find_scores(s, rows, columns, count);
-        softmax_tile<ENTROPY, TWICE>(s, state, shrink, bias, p.scale, count, lane);
-        state.template finish<ENTROPY>();
+        if (count == SIDE) {
+            find_scores(s, rows, columns, pitch, SIDE);
+            if (right && is_plain)
+                softmax_plain_tile(s, state, shrink, p.scale);
+            else
+                softmax_tile<right, FORM == LEFT_MEAN>(s, state, shrink, bias, p.scale, SIDE, lane);
+        } else {
+            find_scores(s, rows, columns, pitch, count);
+            softmax_tile<right, FORM == LEFT_MEAN>(s, state, shrink, bias, p.scale, count, lane);
+        }
+        state.template finish<right>();
 #pragma unroll
         for (int n = 0; n < SIDE; n++)
 #pragma unroll
@@ -129,7 +145,9 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
     /* Whether any of these terms is finite; without a mask every group has a token. */
     __device__ bool any_of(const float *terms, int count) const
     {
-        bool any = p.operand[MN_OPERAND_MASK].width == 0;
+        if (!memory.has_mask)
+            return true;
+        bool any = false;
         for (int x = lane; x < count; x += WARP)
             any |= terms[x] != infinity();
         return __any_sync(~0u, any);
@@ -145,38 +163,51 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
     /* Sends rows of a block to where their positions are; `area` is there as it is here. */
     __device__ void send(const char *staging, char *area, int block, int row0) const
     {
-        const int unit = lane % UNITS * VECTOR, matrix = memory.position_rows() * ROW;
-        const uint32_t target = shared_address(area) + row_offset<ROW>(block, unit);
+        const int unit = lane % UNITS, panel = unit / 8, matrix = memory.position_rows * ROW;
+        const uint32_t barrier = shared_address(memory.sent(0));
+        const uint32_t target = shared_address(area) + panel * memory.position_rows * MN_PANEL_ROW +
+                                panel_offset(block, unit % 8);
+        const char *from = staging + panel * memory.block_rows * MN_PANEL_ROW;
 #pragma unroll
         for (int x = lane / UNITS; x < MN_TILE_ROWS; x += WARP / UNITS)
             if (row0 + x < p.columns)
-                store_there(memory.at_position(target, row0 + x, matrix),
-                            *reinterpret_cast<const uint4 *>(staging + row_offset<ROW>(x, unit)));
+                send_bytes(memory.at_position(target, row0 + x, matrix),
+                           *reinterpret_cast<const uint4 *>(from + panel_offset(x, unit % 8)),
+                           memory.at_position(barrier, row0 + x, 8));
     }
 
     __device__ void send_entropy(const softmax_state &state, const float (&factor)[2], int block,
                                  int row0) const
     {
         const uint32_t target = shared_address(memory.bias(0) + block);
+        const uint32_t barrier = shared_address(memory.sent(0));
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             const int position = row0 + lane / 4 + 8 * i;
             const float entropy = entropy_of<false>(state.entropy[i], state.sum[i]) * log2_e;
             if (lane % 4 == 0 && position < p.columns)
-                store_there(memory.at_position(target, position, memory.position_rows() * 4),
-                            factor[i] == 0.0f ? infinity() : entropy);
+                send_bytes(memory.at_position(target, position, memory.position_rows * 4),
+                           factor[i] == 0.0f ? infinity() : entropy,
+                           memory.at_position(barrier, position, 8));
         }
+    }
+
+    /* What all blocks send to a position. */
+    __device__ int bytes_sent(bool last) const
+    {
+        return p.groups * ((last ? 2 : 1) * ROW + 4);
     }
 
     /* To memory, those rows that are there. */
     __device__ void store(const char *staging, const panel_rows &to, int row0) const
     {
-        const int unit = lane % UNITS * VECTOR;
+        const int unit = lane % UNITS, left = to.bytes - unit * VECTOR;
+        const char *from = staging + unit / 8 * memory.position_rows * MN_PANEL_ROW;
 #pragma unroll
         for (int x = lane / UNITS; x < MN_TILE_ROWS; x += WARP / UNITS)
-            if (to.there(row0 + x) && unit < to.bytes)
-                store_vector<E>(to.base + (row0 + x) * to.stride + unit,
-                                staging + row_offset<ROW>(x, unit), to.vectors, to.bytes - unit);
+            if (to.there(row0 + x) && left > 0)
+                store_vector<E>(to.base + (row0 + x) * to.stride + unit * VECTOR,
+                                from + panel_offset(x, unit % 8), to.vectors, left);
     }
 
     /* aR/cR of all blocks and positions, from step to step; only there do they leave the chip. */
@@ -190,37 +221,30 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
         return {base + (int64_t)at.index * block, ROW, ROW, true, all_of(p.columns)};
     }
 
-    /*
-     * R of a block, then aL/s, cL and, the last time, y; or L of a position and the output. One
-     * piece of code for both: a small problem goes through it only once, and then fetching
-     * instructions is what takes time. `values_come()` waits until v is there.
-     */
+    /* R of a block; aL/s, cL and, the last time, y. `values_come()` waits until v is there. */
     template <class F>
-    __device__ void attend(const cluster_slot &s, bool is_left, int local, int index, int row0,
-                           bool last, F values_come) const
+    __device__ void right(const cluster_slot &s, const float *absent, int block, int row0,
+                          bool last, F values_come) const
     {
-        const float *bias = is_left ? memory.bias(local) : s.absent;
-        const char *columns = is_left ? memory.means(local) : s.keys;
-        const char *values = is_left ? memory.results(local) : s.keys;
-        char *rows = (is_left ? memory.queries(local) : s.queries) + row0 * ROW;
-        const int there = is_left ? p.groups : p.columns;
-        const int count = mn_tile_rows(there) / MN_TILE_ROWS;
+        const presence there = group_tokens(p, group(block, false));
+        const bool is_plain =
+            there.begin == 0 && there.end == 16 * SIDE && p.scale > 0.0f && !memory.has_mask;
+        const int count = memory.block_rows / MN_TILE_ROWS;
+        const int pitch = memory.block_rows * MN_PANEL_ROW;
+        char *rows = s.queries + row0 * MN_PANEL_ROW;
         weights w;
         softmax_state state;
         float factor[2];
-        find_weights<true, false>(w, state, rows, columns, {bias, 0, {0.0f, 0.0f}}, count);
-        find_factor(factor, state, any_of(bias, there));
-        if (!is_left)
-            send_entropy(state, factor, index, row0);
-#pragma unroll 1
-        for (int i = 0; i < (is_left || !last ? 1 : 2); i++) {
-            if (i == 1)
-                values_come();
-            make_output(rows, w, i == 1 ? s.values : values, count, factor);
-            if (is_left)
-                store(rows, tensor_rows<E>(p, MN_OPERAND_RESULT, group(index, true), false), row0);
-            else
-                send(rows, i == 1 ? memory.results(0) : memory.means(0), index, row0);
+        find_weights<RIGHT_VALUE>(w, state, rows, s.keys, pitch, count, {absent, 0, {0.0f, 0.0f}},
+                                  is_plain);
+        find_factor(factor, state, any_of(absent, p.columns));
+        send_entropy(state, factor, block, row0);
+        make_output(rows, w, s.keys, pitch, count, factor);
+        send(rows, memory.means(0), block, row0);
+        if (last) {
+            values_come();
+            make_output(rows, w, s.values, pitch, count, factor);
+            send(rows, memory.results(0), block, row0);
         }
     }
 
@@ -230,9 +254,10 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
         weights unused;
         softmax_state state;
         const float *bias = memory.bias(local);
-        find_weights<false, false>(unused, state, memory.queries(local) + row0 * ROW,
-                                   memory.means(local), {bias, 0, {0.0f, 0.0f}},
-                                   memory.position_rows() / MN_TILE_ROWS);
+        find_weights<LEFT_STATS>(unused, state, memory.queries(local) + row0 * MN_PANEL_ROW,
+                                 memory.means(local), memory.position_rows * MN_PANEL_ROW,
+                                 memory.position_rows / MN_TILE_ROWS, {bias, 0, {0.0f, 0.0f}},
+                                 false);
         const bool any = any_of(bias, p.groups);
         const presence there =
             tensor_rows<E>(p, MN_OPERAND_QUERIES, group(position, true), true).there;
@@ -243,7 +268,7 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
             const bool counts = there(x) && any && state.sum[i] != 0.0f;
             if (lane % 4 == 0) {
                 off[x] = counts ? state.largest[i] : infinity();
-                off[memory.area() / ROW + x] = log2_fast(state.sum[i]);
+                off[memory.second_terms() + x] = log2_fast(state.sum[i]);
             }
         }
     }
@@ -254,19 +279,37 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
         find_terms(local, position, row0);
         team.sync();
         const float *bias = memory.bias(local) + row0 + lane / 4, *off = memory.off(local);
-        char *rows = memory.means(local) + row0 * ROW;
-        const int count = memory.position_rows() / MN_TILE_ROWS;
+        const int pitch = memory.position_rows * MN_PANEL_ROW;
+        const int count = memory.position_rows / MN_TILE_ROWS;
+        char *rows = memory.means(local) + row0 * MN_PANEL_ROW;
         weights w;
         softmax_state state;
         float factor[2];
-        find_weights<false, true>(w, state, rows, memory.queries(local),
-                                  {off, memory.area() / ROW, {bias[0], bias[8]}}, count);
+        find_weights<LEFT_MEAN>(w, state, rows, memory.queries(local), pitch, count,
+                                {off, memory.second_terms(), {bias[0], bias[8]}}, false);
         find_factor(factor, state, any_of(off, p.groups));
 #pragma unroll
         for (int i = 0; i < 2; i++)
             factor[i] = bias[8 * i] == infinity() ? 0.0f : factor[i];
-        make_output(rows, w, memory.queries(local), count, factor);
+        make_output(rows, w, memory.queries(local), pitch, count, factor);
         store(rows, query_means(group(position, true)), row0);
+    }
+
+    /* L and the output of a position. */
+    __device__ void left_out(int local, int position, int row0) const
+    {
+        const float *bias = memory.bias(local);
+        const int pitch = memory.position_rows * MN_PANEL_ROW;
+        const int count = memory.position_rows / MN_TILE_ROWS;
+        char *rows = memory.queries(local) + row0 * MN_PANEL_ROW;
+        weights w;
+        softmax_state state;
+        float factor[2];
+        find_weights<LEFT_OUT>(w, state, rows, memory.means(local), pitch, count,
+                               {bias, 0, {0.0f, 0.0f}}, false);
+        find_factor(factor, state, any_of(bias, p.groups));
+        make_output(rows, w, memory.results(local), pitch, count, factor);
+        store(rows, tensor_rows<E>(p, MN_OPERAND_RESULT, group(position, true), false), row0);
     }
 };
 

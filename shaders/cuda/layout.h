@@ -122,33 +122,43 @@ MN_LAYOUT_FUNCTION long long mn_ring_slot_bytes(int blocks, int block, int panel
 }
 
 /*
- * The cluster kernel. Rows of 64 or 128 features, a multiple of 128 bytes. A work-group, one of
- * `size` that share a head, holds some blocks at a time, each with q, k, v and a term for each key;
- * and of each of its positions, for all blocks: aL/s, y, the queries (in place of the blocks where
- * `apart` is 0), and cL; where T > 1 also two terms of LEFT.
+ * The cluster kernel. Rows of 64 or 128 features, in one panel or two. A work-group, one of `size`
+ * that share a head, holds some blocks at a time, each with q, k and v; and of each of its
+ * positions, for all blocks: aL/s, y, and the queries (in place of the blocks where `apart` is 0).
+ * Then come terms: of the keys of each block (without a mask, of the first, an inner and the last
+ * one), cL of each position and, where T > 1, two terms of LEFT. The end are barriers.
  */
 MN_LAYOUT_FUNCTION int mn_tile_rows(int rows)
 {
     return (rows + MN_TILE_ROWS - 1) / MN_TILE_ROWS * MN_TILE_ROWS;
 }
 
-MN_LAYOUT_FUNCTION int mn_cluster_slot_bytes(int block, int row)
+MN_LAYOUT_FUNCTION int mn_cluster_slot_bytes(int block, int panels)
 {
-    return 3 * mn_tile_rows(block) * row;
+    return 3 * mn_tile_rows(block) * panels * MN_PANEL_ROW;
+}
+
+/* Positions of a work-group, at most. */
+MN_LAYOUT_FUNCTION int mn_cluster_share(int block, int size)
+{
+    return (block + size - 1) / size;
 }
 
 /* One tensor of the positions of a work-group. */
-MN_LAYOUT_FUNCTION int mn_cluster_area_bytes(int blocks, int block, int size, int row)
+MN_LAYOUT_FUNCTION int mn_cluster_area_bytes(int blocks, int block, int size, int panels)
 {
-    return (block + size - 1) / size * mn_tile_rows(blocks) * row;
+    return mn_cluster_share(block, size) * mn_tile_rows(blocks) * panels * MN_PANEL_ROW;
 }
 
-MN_LAYOUT_FUNCTION int mn_cluster_bytes(int blocks, int block, int steps, int size, int slots,
-                                        int apart, int row)
+MN_LAYOUT_FUNCTION int mn_cluster_bytes(int blocks, int block, int steps, int has_mask, int size,
+                                        int slots, int apart, int panels)
 {
-    int area = mn_cluster_area_bytes(blocks, block, size, row);
-    int terms = slots * mn_tile_rows(block) + (steps > 1 ? 3 : 1) * (area / row);
-    return slots * mn_cluster_slot_bytes(block, row) + (apart ? 3 : 2) * area + 4 * terms;
+    int share = mn_cluster_share(block, size);
+    int terms = (has_mask ? slots : 3) * mn_tile_rows(block) +
+                (steps > 1 ? 3 : 1) * share * mn_tile_rows(blocks);
+    return slots * mn_cluster_slot_bytes(block, panels) +
+           (apart ? 3 : 2) * mn_cluster_area_bytes(blocks, block, size, panels) + 4 * terms +
+           8 * 2 * (slots + share);
 }
 
 #endif
