@@ -27,7 +27,7 @@ typedef struct shape {
     int size;  /* work-groups of a cluster; 0 where no size will do */
     int slots; /* blocks that a work-group holds at a time */
     int apart; /* whether the queries of positions do not lie in place of the blocks */
-    int warps;
+    int warps, most_warps;
     uint32_t shared_memory;
     int64_t resident; /* work-groups that run at once */
 } shape;
@@ -49,7 +49,7 @@ static bool find_room(shape *s, bool has_mask, const mn_cuda_limits *limits)
     const int area = mn_cluster_area_bytes(s->blocks, s->block, s->size, s->panels);
     const int by_block = divide_up(s->block, MN_TILE_ROWS);
     const int by_position = divide_up(s->blocks, MN_TILE_ROWS);
-    for (s->slots = least(MOST_WARPS / by_block, divide_up(s->blocks, s->size)); s->slots > 0;
+    for (s->slots = least(s->most_warps / by_block, divide_up(s->blocks, s->size)); s->slots > 0;
          s->slots--)
         for (s->apart = 1; s->apart >= 0; s->apart--) {
             s->shared_memory = (uint32_t)mn_cluster_bytes(s->blocks, s->block, s->steps, has_mask,
@@ -58,7 +58,7 @@ static bool find_room(shape *s, bool has_mask, const mn_cuda_limits *limits)
                 s->apart || s->slots * mn_cluster_slot_bytes(s->block, s->panels) >= area;
             if (!has_queries || s->shared_memory > limits->shared_memory)
                 continue;
-            int teams = least(MOST_WARPS / by_position, divide_up(s->block, s->size));
+            int teams = least(s->most_warps / by_position, divide_up(s->block, s->size));
             int for_positions = teams * by_position, for_blocks = s->slots * by_block;
             s->warps = for_blocks > for_positions ? for_blocks : for_positions;
             return true;
@@ -70,8 +70,15 @@ static int64_t count_resident(const shape *s, const mn_cuda_limits *limits)
 {
     int by_memory = (int)(limits->shared_memory_per_multiprocessor /
                           (s->shared_memory + limits->reserved_shared_memory));
-    int by_registers = REGISTER_FILE / (s->warps * 32 * REGISTERS);
+    int by_registers = s->most_warps / s->warps;
     return (int64_t)limits->multiprocessors * least(by_memory, by_registers);
+}
+
+/* Rows that the kernel's score matrices have, in 16s. */
+static int kernel_side(const shape *s)
+{
+    int larger = divide_up(s->blocks > s->block ? s->blocks : s->block, MN_TILE_ROWS);
+    return larger <= 2 ? 2 : larger <= 4 ? (larger == 3 ? 3 : 4) : 8;
 }
 
 /* The largest cluster with which all heads run at once; else the smallest that has room. */
@@ -83,6 +90,7 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
                             .block = (int)p->block_size,
                             .steps = p->steps,
                             .panels = features <= MN_PANEL_FEATURES ? 1 : 2};
+    s.most_warps = kernel_side(&s) == 3 ? MOST_WARPS_OF_48 : MOST_WARPS;
     for (s.size = LARGEST_SIZE; s.size >= 1; s.size /= 2) {
         bool idle = s.size > s.blocks && s.size > s.block;
         if (idle || !find_room(&s, p->has_mask, limits))
@@ -171,7 +179,6 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
     (void)variant;
     const monarch_problem *p = &plan->program.problem;
     shape s = shape_of(&plan->program, mn_cuda_device_limits(plan->device));
-    int larger = s.blocks > s.block ? s.blocks : s.block;
     *out = (mn_cuda_launch){
         .module = MN_CUDA_CLUSTER,
         .threads = 32 * (uint32_t)s.warps,

@@ -19,10 +19,12 @@ template <class E, int PANELS, int SIDE> struct cluster_worker {
 
     __device__ void start_barriers() const
     {
-        const int count = 2 * (p.stages + memory.share);
-        if (threadIdx.x < count)
-            barrier_start(memory.full(threadIdx.x), 1);
-        barriers_are_started();
+        const int count = 2 * (p.stages + memory.share());
+        if (threadIdx.x < WARP) {
+            for (int i = threadIdx.x; i < count; i += WARP)
+                barrier_start(memory.full(i), 1);
+            barriers_are_started();
+        }
     }
 
     /* Lets the barrier of a position wait for all that a step sends there. */
@@ -35,12 +37,13 @@ template <class E, int PANELS, int SIDE> struct cluster_worker {
        the last position of a block. */
     __device__ void clear() const
     {
-        const int groups = memory.position_rows - p.groups, threads = blockDim.x;
-        for (int i = 0; groups > 0 && i < (p.chunks ? 3 : 2) * memory.share; i++)
-            clear_tail<PANELS>(memory.means(i), memory.position_rows, groups, threadIdx.x, threads);
+        const int groups = memory.position_rows() - p.groups, threads = blockDim.x;
+        for (int i = 0; groups > 0 && i < (p.chunks ? 3 : 2) * memory.share(); i++)
+            clear_tail<PANELS>(memory.means(i), memory.position_rows(), groups, threadIdx.x,
+                               threads);
         for (int i = 0; i < p.stages; i++)
             load.clear_behind_block(i, threadIdx.x, threads);
-        for (int i = threadIdx.x; i < groups * memory.share; i += threads)
+        for (int i = threadIdx.x; i < groups * memory.share(); i += threads)
             memory.bias(i / groups)[p.groups + i % groups] = infinity();
     }
 
@@ -62,19 +65,20 @@ template <class E, int PANELS, int SIDE> struct cluster_worker {
         cluster_wait();
     }
 
-    __device__ void right(int step) const
+    /* `turn` counts how often the slot was filled. */
+    __device__ void right(int step, int &turn) const
     {
         const team &mine = load.by_block;
         const bool last = step == p.steps - 1;
-        for (int local = mine.number; load.has_block(local); local += p.stages) {
-            const int block = memory.rank + (local << memory.shift);
-            const int turn = step * load.turns() + local / p.stages;
+        int parity = 0; /* of the values: they come in the last step only */
+        for (int local = mine.number; load.has_block(local);
+             local += p.stages, turn++, parity ^= 1) {
+            const int block = memory.own(local);
             if (turn > 0)
                 load.again(local, step);
-            load.wait_for_block(step, turn);
+            load.wait_for_block(step, turn % 2);
             stage.right(memory.slot(mine.number), load.absent(block), block,
-                        mine.warp * MN_TILE_ROWS, last,
-                        [&] { load.wait_for_values(local / p.stages); });
+                        mine.warp * MN_TILE_ROWS, last, [&] { load.wait_for_values(parity); });
         }
     }
 
@@ -84,7 +88,7 @@ template <class E, int PANELS, int SIDE> struct cluster_worker {
         const bool last = step == p.steps - 1;
         const int row0 = mine.warp * MN_TILE_ROWS;
         for (int local = mine.number; load.has_position(local); local += load.teams()) {
-            const int position = memory.rank + (local << memory.shift);
+            const int position = memory.own(local);
             load.wait_for_queries(local, step);
             barrier_wait_cluster(memory.sent(local), step % 2);
             if (last) {
@@ -99,9 +103,11 @@ template <class E, int PANELS, int SIDE> struct cluster_worker {
 
     __device__ void run() const
     {
+        int turn = 0;
         start();
+#pragma unroll 1
         for (int step = 0; step < p.steps; step++) {
-            right(step);
+            right(step, turn);
             if (!p.chunks || step > 0)
                 load.queries_again(step);
             left(step);
@@ -127,8 +133,8 @@ __device__ inline void cluster(const mn_stage_params &p, const mn_ring_params &r
                                                   r,
                                                   memory,
                                                   stage,
-                                                  team_of(memory.block_rows / MN_TILE_ROWS),
-                                                  team_of(memory.position_rows / MN_TILE_ROWS)};
+                                                  team_of(memory.block_rows() / MN_TILE_ROWS),
+                                                  team_of(memory.position_rows() / MN_TILE_ROWS)};
     cluster_worker<E, PANELS, SIDE>{p, memory, stage, load}.run();
 }
 

@@ -13,7 +13,8 @@
 /* The team of this warp, where each has `warps`. */
 __device__ inline team team_of(int warps)
 {
-    const int warp = warp_index(), number = warp / warps;
+    /* Exact for such small numbers. */
+    const int warp = warp_index(), number = (int)__fdividef(warp + 0.5f, (float)warps);
     return {number, warp - number * warps, warps};
 }
 
@@ -34,7 +35,7 @@ template <class E, int PANELS, int SIDE> struct cluster_loader {
     /* Teams by position; the warps behind them have nothing to do there. */
     __device__ int teams() const
     {
-        return blockDim.x / WARP / by_position.warps;
+        return (int)__fdividef(blockDim.x / WARP + 0.5f, (float)by_position.warps);
     }
 
     __device__ bool has_block(int local) const
@@ -47,21 +48,9 @@ template <class E, int PANELS, int SIDE> struct cluster_loader {
         return by_position.number < teams() && local < memory.count(p.columns);
     }
 
-    /* How often a slot is filled in a step, at most: the same in all slots, so barriers have the
-       same phase. */
-    __device__ int turns() const
-    {
-        return (memory.count(p.groups) - by_block.number + p.stages - 1) / p.stages;
-    }
-
-    __device__ int own(int local) const /* block or position */
-    {
-        return memory.rank + (local << memory.shift);
-    }
-
     __device__ const float *absent(int block) const
     {
-        return memory.absent(memory.has_mask        ? by_block.number
+        return memory.absent(memory.has_mask()      ? by_block.number
                              : block == 0           ? 0
                              : block < p.groups - 1 ? 1
                                                     : 2);
@@ -70,14 +59,14 @@ template <class E, int PANELS, int SIDE> struct cluster_loader {
     /* Without a mask, which tokens are absent depends on the block only at the ends. */
     __device__ void note_absent() const
     {
-        if (memory.has_mask)
+        if (memory.has_mask())
             return;
-        for (int i = threadIdx.x; i < 3 * memory.block_rows; i += blockDim.x) {
-            const int which = i / memory.block_rows, x = i - which * memory.block_rows;
-            const int block = which == 0 ? 0 : which == 1 ? 1 : p.groups - 1;
-            const bool is_inner = which == 1 && x < p.columns;
-            const presence there = group_tokens(p, stage.group(block, false));
-            memory.absent(0)[i] = is_inner || (which != 1 && there(x)) ? 0.0f : infinity();
+        const int rows = memory.block_rows(), first = (int)p.first, end = first + (int)p.tokens;
+        for (int i = threadIdx.x; i < 3 * rows; i += blockDim.x) {
+            const int which = (i >= rows) + (i >= 2 * rows), x = i - which * rows;
+            const int token = (which == 2 ? p.groups - 1 : 0) * p.columns + x; /* from padding on */
+            const bool there = which == 1 || (token >= first && token < end);
+            memory.absent(0)[i] = there && x < p.columns ? 0.0f : infinity();
         }
     }
 
@@ -97,15 +86,16 @@ template <class E, int PANELS, int SIDE> struct cluster_loader {
     {
         const int share = p.operand[operand].head_share, head = stage.of_head.head;
         const bool linear = r.linear[map] != 0;
-        copy(panels, memory.block_rows, map, barrier, linear ? block * p.columns - (int)p.first : 0,
-             linear ? 0 : block, share > 1 ? head / share : head);
+        copy(panels, memory.block_rows(), map, barrier,
+             linear ? block * p.columns - (int)p.first : 0, linear ? 0 : block,
+             share > 1 ? head / share : head);
     }
 
     __device__ void copy_operands(int local, int step) const
     {
         const cluster_slot s = memory.slot(by_block.number);
         uint64_t *full = memory.full(by_block.number);
-        const int block = own(local), bytes = p.columns * memory.ROW;
+        const int block = memory.own(local), bytes = p.columns * memory.ROW;
         barrier_arrive_expecting(full, step == 0 ? 2 * bytes : bytes);
         if (step == 0)
             copy_block(s.queries, MN_RING_QUERIES, MN_OPERAND_QUERIES, full, block);
@@ -119,12 +109,12 @@ template <class E, int PANELS, int SIDE> struct cluster_loader {
 
     __device__ void copy_queries(int local) const
     {
-        const presence there = group_tokens(p, stage.group(own(local), true));
+        const presence there = group_tokens(p, stage.group(memory.own(local), true));
         const bool is_short = there.end - there.begin < p.groups;
         uint64_t *full = memory.queries_full(local);
         barrier_arrive_expecting(full, p.groups * memory.ROW);
-        copy(memory.queries(local), memory.position_rows,
-             is_short ? MN_RING_ACROSS_SHORT : MN_RING_ACROSS, full, own(local),
+        copy(memory.queries(local), memory.position_rows(),
+             is_short ? MN_RING_ACROSS_SHORT : MN_RING_ACROSS, full, memory.own(local),
              is_short ? r.short_y : 0, stage.of_head.head);
     }
 
@@ -133,27 +123,27 @@ template <class E, int PANELS, int SIDE> struct cluster_loader {
     __device__ void load_rows_of(int number, char *target, int block, bool is_mean) const
     {
         const group_place at = stage.group(block, false);
-        load_team_rows<E, PANELS>(target, memory.block_rows * MN_PANEL_ROW,
+        load_team_rows<E, PANELS>(target, memory.block_rows() * MN_PANEL_ROW,
                                   is_mean ? stage.query_means(at)
                                           : tensor_rows<E>(p, number, at, true),
-                                  memory.block_rows, by_block);
+                                  memory.block_rows(), by_block);
     }
 
     __device__ void load_operands(int local, int step) const
     {
         const cluster_slot s = memory.slot(by_block.number);
-        const int block = own(local);
+        const int block = memory.own(local);
 #pragma unroll 1
         for (int i = step == 0 ? 0 : 1; i < (step == p.steps - 1 ? 3 : 2); i++)
             load_rows_of(i == 0   ? MN_OPERAND_QUERIES
                          : i == 1 ? MN_OPERAND_KEYS
                                   : MN_OPERAND_VALUES,
                          s.queries + i * (s.keys - s.queries), block, false);
-        if (!memory.has_mask)
+        if (!memory.has_mask())
             return;
         const presence there =
             tensor_rows<E>(p, MN_OPERAND_KEYS, stage.group(block, false), true).there;
-        for (int x = by_block.thread(); x < memory.block_rows; x += by_block.warps * WARP)
+        for (int x = by_block.thread(); x < memory.block_rows(); x += by_block.warps * WARP)
             memory.absent(by_block.number)[x] = there(x) ? 0.0f : infinity();
     }
 
@@ -163,10 +153,10 @@ template <class E, int PANELS, int SIDE> struct cluster_loader {
         for (int local = by_position.number; has_position(local); local += teams())
             if (!r.uses_maps)
                 load_team_rows<E, PANELS>(
-                    memory.queries(local), memory.position_rows * MN_PANEL_ROW,
-                    tensor_rows<E>(p, MN_OPERAND_QUERIES, stage.group(own(local), true),
+                    memory.queries(local), memory.position_rows() * MN_PANEL_ROW,
+                    tensor_rows<E>(p, MN_OPERAND_QUERIES, stage.group(memory.own(local), true),
                                    step < p.steps - 1),
-                    memory.position_rows, by_position);
+                    memory.position_rows(), by_position);
             else if (leads(by_position))
                 copy_queries(local);
     }
@@ -174,11 +164,11 @@ template <class E, int PANELS, int SIDE> struct cluster_loader {
     /* Boxes leave the rows behind them alone. */
     __device__ void clear_behind_block(int index, int thread, int threads) const
     {
-        const int absent = memory.block_rows - p.columns;
+        const int absent = memory.block_rows() - p.columns;
         const cluster_slot s = memory.slot(index);
         if (absent > 0) {
-            clear_tail<PANELS>(s.keys, memory.block_rows, absent, thread, threads);
-            clear_tail<PANELS>(s.values, memory.block_rows, absent, thread, threads);
+            clear_tail<PANELS>(s.keys, memory.block_rows(), absent, thread, threads);
+            clear_tail<PANELS>(s.values, memory.block_rows(), absent, thread, threads);
         }
     }
 
@@ -203,8 +193,8 @@ template <class E, int PANELS, int SIDE> struct cluster_loader {
         if (step > 0 && !p.chunks)
             clear_behind_block(by_block.number, by_block.thread(), by_block.warps * WARP);
         if (step > 0)
-            load_rows_of(MN_OPERAND_QUERIES, memory.slot(by_block.number).queries, own(local),
-                         true);
+            load_rows_of(MN_OPERAND_QUERIES, memory.slot(by_block.number).queries,
+                         memory.own(local), true);
         if (!r.uses_maps)
             load_operands(local, step);
         else if (leads(by_block))
@@ -214,19 +204,19 @@ template <class E, int PANELS, int SIDE> struct cluster_loader {
     /* The queries of positions, in place of the blocks, or loaded otherwise than before. */
     __device__ void queries_again(int step) const
     {
-        if (p.chunks && (r.uses_maps || !memory.has_mask))
+        if (p.chunks && (r.uses_maps || !memory.has_mask()))
             return;
         fence_for_wgmma();
         __syncthreads();
         load_queries(step);
-        const int absent = memory.position_rows - p.groups;
+        const int absent = memory.position_rows() - p.groups;
         for (int i = 0; !p.chunks && absent > 0 && i < memory.count(p.columns); i++)
-            clear_tail<PANELS>(memory.queries(i), memory.position_rows, absent, threadIdx.x,
+            clear_tail<PANELS>(memory.queries(i), memory.position_rows(), absent, threadIdx.x,
                                blockDim.x);
         __syncthreads();
     }
 
-    __device__ void wait_for_block(int step, int turn) const
+    __device__ void wait_for_block(int step, int parity) const
     {
         if (!r.uses_maps || step > 0) {
             copies_commit();
@@ -234,13 +224,13 @@ template <class E, int PANELS, int SIDE> struct cluster_loader {
             by_block.sync();
         }
         if (r.uses_maps)
-            barrier_wait(memory.full(by_block.number), turn % 2);
+            barrier_wait(memory.full(by_block.number), parity);
     }
 
-    __device__ void wait_for_values(int turn) const
+    __device__ void wait_for_values(int parity) const
     {
         if (r.uses_maps)
-            barrier_wait(memory.values_full(by_block.number), turn % 2);
+            barrier_wait(memory.values_full(by_block.number), parity);
     }
 
     __device__ void wait_for_queries(int local, int step) const

@@ -130,32 +130,53 @@ template <int PANELS> struct cluster_memory {
 
     const mn_stage_params &p;
     char *base;
-    bool has_mask;
-    int rank, size, shift;                /* size: 1 << shift */
-    int block_rows, position_rows, share; /* rows rounded up to 16; positions here, at most */
+    int rank, shift; /* among 1 << shift work-groups */
 
     __device__ cluster_memory(const mn_stage_params &params, char *memory)
-        : p(params), base(memory), has_mask(params.operand[MN_OPERAND_MASK].width > 0),
-          rank(cluster_rank()), size(cluster_size()), shift(31 - __clz(size)),
-          block_rows(mn_tile_rows(params.columns)), position_rows(mn_tile_rows(params.groups)),
-          share(params.columns + size - 1 >> shift)
+        : p(params), base(memory), rank(cluster_rank()), shift(31 - __clz(cluster_size()))
     {
+    }
+
+    __device__ bool has_mask() const
+    {
+        return p.operand[MN_OPERAND_MASK].width > 0;
+    }
+
+    /* Rows of a block, and of a position, rounded up. */
+    __device__ int block_rows() const
+    {
+        return mn_tile_rows(p.columns);
+    }
+
+    __device__ int position_rows() const
+    {
+        return mn_tile_rows(p.groups);
+    }
+
+    __device__ int share() const /* positions here, at most */
+    {
+        return p.columns + (1 << shift) - 1 >> shift;
+    }
+
+    __device__ int own(int local) const /* block or position */
+    {
+        return rank + (local << shift);
     }
 
     /* How many of `all` blocks or positions are here. */
     __device__ int count(int all) const
     {
-        return all - rank + size - 1 >> shift;
+        return all - rank + (1 << shift) - 1 >> shift;
     }
 
     __device__ int area() const
     {
-        return share * position_rows * ROW;
+        return share() * position_rows() * ROW;
     }
 
     __device__ cluster_slot slot(int index) const
     {
-        const int matrix = block_rows * ROW;
+        const int matrix = block_rows() * ROW;
         cluster_slot s;
         s.queries = base + 3 * index * matrix;
         s.keys = s.queries + matrix;
@@ -163,16 +184,16 @@ template <int PANELS> struct cluster_memory {
         return s;
     }
 
-    /* Where the work-group of a position has what is at `address` for its position number 0. */
-    __device__ uint32_t at_position(uint32_t address, int position, int bytes) const
+    /* The work-group that has a position, as where the start of its memory is seen from here. */
+    __device__ uint32_t base_at(int position) const
     {
-        return address_in(address + (position >> shift) * bytes, position & (size - 1));
+        return address_in(shared_address(base), position & (1 << shift) - 1);
     }
 
     /* What belongs to position number `local` of this work-group, row by row of a block. */
     __device__ char *means(int local) const
     {
-        return base + p.stages * 3 * block_rows * ROW + local * position_rows * ROW;
+        return base + p.stages * 3 * block_rows() * ROW + local * position_rows() * ROW;
     }
 
     __device__ char *results(int local) const
@@ -182,7 +203,7 @@ template <int PANELS> struct cluster_memory {
 
     __device__ char *queries(int local) const
     {
-        return p.chunks ? results(local) + area() : base + local * position_rows * ROW;
+        return p.chunks ? results(local) + area() : base + local * position_rows() * ROW;
     }
 
     __device__ float *terms() const
@@ -194,12 +215,12 @@ template <int PANELS> struct cluster_memory {
        1 for an inner, 2 for the last one; else it is that of a slot. */
     __device__ float *absent(int index) const
     {
-        return terms() + index * block_rows;
+        return terms() + index * block_rows();
     }
 
     __device__ float *bias(int local) const /* cL of each block */
     {
-        return absent(has_mask ? p.stages : 3) + local * position_rows;
+        return absent(has_mask() ? p.stages : 3) + local * position_rows();
     }
 
     /* LEFT: two terms to take off the scores of each query, the second ones so much further. */
@@ -210,7 +231,7 @@ template <int PANELS> struct cluster_memory {
 
     __device__ int second_terms() const
     {
-        return share * position_rows;
+        return share() * position_rows();
     }
 
     /* Barriers. Of a slot: q and k are there, v is there. */
@@ -233,7 +254,7 @@ template <int PANELS> struct cluster_memory {
 
     __device__ uint64_t *queries_full(int local) const
     {
-        return full(2 * p.stages + share + local);
+        return full(2 * p.stages + share() + local);
     }
 };
 

@@ -83,17 +83,12 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
                 for (int i = 0; i < 4; i++)
                     sums[n][i] = factor[i / 2] == 0.0f ? 0.0f : sums[n][i];
         }
+        uint32_t x[4][4];
         multiply(sums, factor);
-        limit_overflow<E>(sums);
+        pack_sums<E>(sums, x);
 #pragma unroll
-        for (int f = 0; f < 4; f++) {
-            uint32_t x[4];
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                x[i] = element<E>::pack(sums[2 * f + i / 2][i % 2 * 2],
-                                        sums[2 * f + i / 2][i % 2 * 2 + 1]);
-            store_matrices(address + (f * 32 ^ byte), x);
-        }
+        for (int f = 0; f < 4; f++)
+            store_matrices(address + (f * 32 ^ byte), x[f]);
     }
 
     /* One output of a warp's rows, left in `staging`. */
@@ -145,7 +140,7 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
     /* Whether any of these terms is finite; without a mask every group has a token. */
     __device__ bool any_of(const float *terms, int count) const
     {
-        if (!memory.has_mask)
+        if (!memory.has_mask())
             return true;
         bool any = false;
         for (int x = lane; x < count; x += WARP)
@@ -161,34 +156,42 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
     }
 
     /* Sends rows of a block to where their positions are; `area` is there as it is here. */
-    __device__ void send(const char *staging, char *area, int block, int row0) const
+    __device__ void send(const char *staging, const char *area, int block, int row0) const
     {
-        const int unit = lane % UNITS, panel = unit / 8, matrix = memory.position_rows * ROW;
-        const uint32_t barrier = shared_address(memory.sent(0));
-        const uint32_t target = shared_address(area) + panel * memory.position_rows * MN_PANEL_ROW +
-                                panel_offset(block, unit % 8);
-        const char *from = staging + panel * memory.block_rows * MN_PANEL_ROW;
+        const int unit = lane % UNITS, panel = unit / 8;
+        const int pitch = memory.position_rows() * MN_PANEL_ROW;
+        const int target =
+            (int)(area - memory.base) + panel * pitch + panel_offset(block, unit % 8);
+        const char *from = staging + panel * memory.block_rows() * MN_PANEL_ROW;
 #pragma unroll
-        for (int x = lane / UNITS; x < MN_TILE_ROWS; x += WARP / UNITS)
-            if (row0 + x < p.columns)
-                send_bytes(memory.at_position(target, row0 + x, matrix),
+        for (int x = lane / UNITS; x < MN_TILE_ROWS; x += WARP / UNITS) {
+            const int position = row0 + x, local = position >> memory.shift;
+            const uint32_t base = memory.base_at(position);
+            if (position < p.columns)
+                send_bytes(base + target + local * PANELS * pitch,
                            *reinterpret_cast<const uint4 *>(from + panel_offset(x, unit % 8)),
-                           memory.at_position(barrier, row0 + x, 8));
+                           base + sent_place() + local * 8);
+        }
+    }
+
+    __device__ int sent_place() const
+    {
+        return (int)(reinterpret_cast<char *>(memory.sent(0)) - memory.base);
     }
 
     __device__ void send_entropy(const softmax_state &state, const float (&factor)[2], int block,
                                  int row0) const
     {
-        const uint32_t target = shared_address(memory.bias(0) + block);
-        const uint32_t barrier = shared_address(memory.sent(0));
+        const int target = (int)(reinterpret_cast<char *>(memory.bias(0) + block) - memory.base);
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-            const int position = row0 + lane / 4 + 8 * i;
+            const int position = row0 + lane / 4 + 8 * i, local = position >> memory.shift;
             const float entropy = entropy_of<false>(state.entropy[i], state.sum[i]) * log2_e;
+            const uint32_t base = memory.base_at(position);
             if (lane % 4 == 0 && position < p.columns)
-                send_bytes(memory.at_position(target, position, memory.position_rows * 4),
+                send_bytes(base + target + local * memory.position_rows() * 4,
                            factor[i] == 0.0f ? infinity() : entropy,
-                           memory.at_position(barrier, position, 8));
+                           base + sent_place() + local * 8);
         }
     }
 
@@ -202,7 +205,7 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
     __device__ void store(const char *staging, const panel_rows &to, int row0) const
     {
         const int unit = lane % UNITS, left = to.bytes - unit * VECTOR;
-        const char *from = staging + unit / 8 * memory.position_rows * MN_PANEL_ROW;
+        const char *from = staging + unit / 8 * memory.position_rows() * MN_PANEL_ROW;
 #pragma unroll
         for (int x = lane / UNITS; x < MN_TILE_ROWS; x += WARP / UNITS)
             if (to.there(row0 + x) && left > 0)
@@ -228,9 +231,9 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
     {
         const presence there = group_tokens(p, group(block, false));
         const bool is_plain =
-            there.begin == 0 && there.end == 16 * SIDE && p.scale > 0.0f && !memory.has_mask;
-        const int count = memory.block_rows / MN_TILE_ROWS;
-        const int pitch = memory.block_rows * MN_PANEL_ROW;
+            there.begin == 0 && there.end == 16 * SIDE && p.scale > 0.0f && !memory.has_mask();
+        const int count = memory.block_rows() / MN_TILE_ROWS;
+        const int pitch = memory.block_rows() * MN_PANEL_ROW;
         char *rows = s.queries + row0 * MN_PANEL_ROW;
         weights w;
         softmax_state state;
@@ -255,8 +258,8 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
         softmax_state state;
         const float *bias = memory.bias(local);
         find_weights<LEFT_STATS>(unused, state, memory.queries(local) + row0 * MN_PANEL_ROW,
-                                 memory.means(local), memory.position_rows * MN_PANEL_ROW,
-                                 memory.position_rows / MN_TILE_ROWS, {bias, 0, {0.0f, 0.0f}},
+                                 memory.means(local), memory.position_rows() * MN_PANEL_ROW,
+                                 memory.position_rows() / MN_TILE_ROWS, {bias, 0, {0.0f, 0.0f}},
                                  false);
         const bool any = any_of(bias, p.groups);
         const presence there =
@@ -279,8 +282,8 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
         find_terms(local, position, row0);
         team.sync();
         const float *bias = memory.bias(local) + row0 + lane / 4, *off = memory.off(local);
-        const int pitch = memory.position_rows * MN_PANEL_ROW;
-        const int count = memory.position_rows / MN_TILE_ROWS;
+        const int pitch = memory.position_rows() * MN_PANEL_ROW;
+        const int count = memory.position_rows() / MN_TILE_ROWS;
         char *rows = memory.means(local) + row0 * MN_PANEL_ROW;
         weights w;
         softmax_state state;
@@ -299,8 +302,8 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
     __device__ void left_out(int local, int position, int row0) const
     {
         const float *bias = memory.bias(local);
-        const int pitch = memory.position_rows * MN_PANEL_ROW;
-        const int count = memory.position_rows / MN_TILE_ROWS;
+        const int pitch = memory.position_rows() * MN_PANEL_ROW;
+        const int count = memory.position_rows() / MN_TILE_ROWS;
         char *rows = memory.queries(local) + row0 * MN_PANEL_ROW;
         weights w;
         softmax_state state;

@@ -87,6 +87,35 @@ template <class E, int N> __device__ inline void limit_overflow(float (&sums)[N]
     }
 }
 
+/*
+ * Sums of 16 rows and 8 N columns as elements, in the order of matrices of 8 x 8 that stmatrix and
+ * ldmatrix have: rows 0-7 and 8-15 of 8 columns, then of the next 8. Limited as above; whether they
+ * must be is seen by what they became, which is half the work.
+ */
+template <class E, int N>
+__device__ inline void pack_sums(float (&sums)[N][4], uint32_t (&x)[N / 2][4])
+{
+    __half2 largest = __half2half2(__ushort_as_half(0));
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            const uint32_t pair = element<E>::pack(sums[n][2 * r], sums[n][2 * r + 1]);
+            x[n / 2][n % 2 * 2 + r] = pair;
+            if (element<E>::dtype == MN_DTYPE_F16)
+                largest = __hmax2(largest, __habs2(*reinterpret_cast<const __half2 *>(&pair)));
+        }
+    if (element<E>::dtype == MN_DTYPE_F16 &&
+        (__hisinf(__low2half(largest)) || __hisinf(__high2half(largest)))) {
+        limit_overflow<E>(sums);
+#pragma unroll
+        for (int n = 0; n < N; n++)
+#pragma unroll
+            for (int r = 0; r < 2; r++)
+                x[n / 2][n % 2 * 2 + r] = element<E>::pack(sums[n][2 * r], sums[n][2 * r + 1]);
+    }
+}
+
 /* 2^x; results below 2^-126 become 0. */
 __device__ inline float exp2_fast(float x)
 {
