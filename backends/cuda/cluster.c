@@ -16,8 +16,7 @@ enum {
     LARGEST_GROUP = 128, /* whose scores a warp's registers hold */
     LARGEST_SIZE = 8,    /* that every GPU with clusters takes */
     MOST_WARPS = 16,
-    REGISTERS = 128, /* of a thread */
-    REGISTER_FILE = 65536,
+    MOST_WARPS_OF_48 = 20, /* where groups have 33 to 48 rows */
     MOST_HEADS = 1 << 26
 };
 
@@ -193,10 +192,7 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
     out->params.block.stages = s.slots;
     out->params.block.chunks = s.apart;
     snprintf(out->kernel, sizeof out->kernel, "cluster_%s_%d_%d", monarch_dtype_name(p->q.dtype),
-             s.panels * MN_PANEL_FEATURES,
-             larger <= 32   ? 2
-             : larger <= 64 ? 4
-                            : 8);
+             s.panels * MN_PANEL_FEATURES, kernel_side(&s));
     return 1;
 }
 
