@@ -94,8 +94,8 @@ __device__ inline uint64_t policy_used_again()
     return policy;
 }
 
-/* Stores 16 bytes that the cache need not keep. */
-__device__ inline void store_once(void *to, const uint4 &x, uint64_t policy)
+/* Stores 16 bytes, and says how the cache should treat them. */
+__device__ inline void store_hinted(void *to, const uint4 &x, uint64_t policy)
 {
     asm volatile("st.global.L2::cache_hint.v4.b32 [%0], {%1, %2, %3, %4}, %5;" ::"l"(to), "r"(x.x),
                  "r"(x.y), "r"(x.z), "r"(x.w), "l"(policy)

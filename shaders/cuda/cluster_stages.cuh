@@ -76,7 +76,7 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
     {
         const int byte = lane / 16 * VECTOR ^ lane % 8 << 4;
         const uint32_t address = shared_address(target) + lane % 16 * MN_PANEL_ROW;
-        if (__any_sync(~0u, factor[0] == 0.0f || factor[1] == 0.0f)) {
+        if (__builtin_expect(__any_sync(~0u, factor[0] == 0.0f || factor[1] == 0.0f), 0)) {
 #pragma unroll
             for (int n = 0; n < 8; n++)
 #pragma unroll

@@ -105,8 +105,10 @@ __device__ inline void pack_sums(float (&sums)[N][4], uint32_t (&x)[N / 2][4])
             if (element<E>::dtype == MN_DTYPE_F16)
                 largest = __hmax2(largest, __habs2(*reinterpret_cast<const __half2 *>(&pair)));
         }
-    if (element<E>::dtype == MN_DTYPE_F16 &&
-        (__hisinf(__low2half(largest)) || __hisinf(__high2half(largest)))) {
+    /* The larger half is infinite if its bits are those of infinity. */
+    const uint32_t bits = *reinterpret_cast<const uint32_t *>(&largest);
+    const bool overflows = (bits & 0xffffu) == 0x7c00u || bits >> 16 == 0x7c00u;
+    if (element<E>::dtype == MN_DTYPE_F16 && __builtin_expect(overflows, 0)) {
         limit_overflow<E>(sums);
 #pragma unroll
         for (int n = 0; n < N; n++)

@@ -173,7 +173,7 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
     }
 };
 
-template <class E, int PANELS, int GROUPS, bool NARROW>
+template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE>
 __device__ __forceinline__ void ring(const mn_stage_params &p, const mn_ring_params &r)
 {
     extern __shared__ __align__(1024) char shared[];
@@ -184,7 +184,7 @@ __device__ __forceinline__ void ring(const mn_stage_params &p, const mn_ring_par
     const bool first_is_loaded = worker.begin(at);
     if (group < GROUPS) {
         asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(ring_registers<GROUPS>::compute));
-        const ring_compute<E, PANELS, GROUPS, NARROW> compute = {
+        const ring_compute<E, PANELS, GROUPS, NARROW, WHOLE> compute = {
             p, r, worker.memory, worker.workspace, group, warp % 4, lane};
         compute.run();
     } else {

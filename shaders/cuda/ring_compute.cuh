@@ -10,9 +10,11 @@ enum { WARPGROUP = 128, WARPGROUP_ROWS = 64 };
 /*
  * One warpgroup of a ring work-group that computes. Of up to 128 columns (NARROW) the scores are in
  * registers all at once, and then one output after the other; more columns go by tiles, and both
- * outputs are in registers meanwhile.
+ * outputs are in registers meanwhile. WHOLE: nothing is masked, blocks and their number are
+ * multiples of 64 tokens, and rows fill their panels; without a question asked, code is shorter and
+ * fetching it takes less of the time.
  */
-template <class E, int PANELS, int GROUPS, bool NARROW> struct ring_compute {
+template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_compute {
     static constexpr int TILE = 64;
     using units = warpgroup<E>;
     using outputs = float[8 * PANELS][4];
@@ -111,27 +113,49 @@ template <class E, int PANELS, int GROUPS, bool NARROW> struct ring_compute {
     __device__ void store(outputs &sums, const float (&factor)[2], const part &a,
                           const panel_rows &to) const
     {
-        if (__any_sync(~0u, factor[0] == 0.0f || factor[1] == 0.0f)) {
+        if (!WHOLE && __any_sync(~0u, factor[0] == 0.0f || factor[1] == 0.0f)) {
 #pragma unroll
             for (int n = 0; n < 8 * PANELS; n++)
 #pragma unroll
                 for (int i = 0; i < 4; i++)
                     sums[n][i] = factor[i / 2] == 0.0f ? 0.0f : sums[n][i];
         }
+        uint32_t x[4 * PANELS][4];
         multiply(sums, factor);
-        limit_overflow<E>(sums);
+        pack_sums<E>(sums, x);
         __syncwarp();
         const uint32_t place = shared_address(a.staging) + lane % 16 * MN_PANEL_ROW;
+        const int byte = (lane / 16 ^ lane % 8) * VECTOR;
 #pragma unroll
-        for (int n = 0; n < 8 * PANELS; n += 2) {
-            uint32_t x[4];
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                x[i] = element<E>::pack(sums[n + i / 2][i % 2 * 2], sums[n + i / 2][i % 2 * 2 + 1]);
-            store_matrices(place + n / 8 * memory.panel() + ((n % 8 + lane / 16 ^ lane % 8) << 4),
-                           x);
-        }
+        for (int n = 0; n < 4 * PANELS; n++)
+            store_matrices(place + n / 4 * memory.panel() + (n % 4 * 32 ^ byte), x[n]);
         __syncwarp();
+        if (WHOLE && to.vectors)
+            store_whole<ONCE>(a, to);
+        else
+            store_part(a, to);
+    }
+
+    /* All 16 rows, of whole panels. */
+    template <bool ONCE> __device__ void store_whole(const part &a, const panel_rows &to) const
+    {
+        const int unit = lane % 8;
+        const char *from = a.staging + lane / 8 * MN_PANEL_ROW;
+        char *target = to.base + (a.row0 + lane / 8) * to.stride + unit * VECTOR;
+        const uint64_t policy = ONCE ? policy_last_use() : policy_used_again();
+#pragma unroll
+        for (int i = 0; i < MN_TILE_ROWS / 4; i++, target += 4 * to.stride) {
+            const int place = 4 * i * MN_PANEL_ROW + (unit ^ (lane / 8 + 4 * i) % 8) * VECTOR;
+#pragma unroll
+            for (int k = 0; k < PANELS; k++)
+                store_hinted(target + k * MN_PANEL_ROW,
+                             *reinterpret_cast<const uint4 *>(from + place + k * memory.panel()),
+                             policy);
+        }
+    }
+
+    __device__ void store_part(const part &a, const panel_rows &to) const
+    {
         const int unit = lane % 8, bytes = to.bytes - unit * VECTOR;
         const int begin = to.there.begin - a.row0, end = to.there.end - a.row0;
         char *target = to.base + (a.row0 + lane / 8) * to.stride + unit * VECTOR;
@@ -142,11 +166,7 @@ template <class E, int PANELS, int GROUPS, bool NARROW> struct ring_compute {
             if (row >= begin && row < end)
 #pragma unroll
                 for (int k = 0; k < PANELS; k++)
-                    if (ONCE && to.vectors && k * MN_PANEL_ROW < bytes)
-                        store_once(target + k * MN_PANEL_ROW,
-                                   *reinterpret_cast<const uint4 *>(from + k * memory.panel()),
-                                   policy_last_use());
-                    else if (k * MN_PANEL_ROW < bytes)
+                    if (k * MN_PANEL_ROW < bytes)
                         store_vector<E>(target + k * MN_PANEL_ROW, from + k * memory.panel(),
                                         to.vectors, bytes - k * MN_PANEL_ROW);
         }
@@ -160,11 +180,11 @@ template <class E, int PANELS, int GROUPS, bool NARROW> struct ring_compute {
         const int pitch = mn_panel_rows(p.groups);
 #pragma unroll
         for (int i = 0; i < 2; i++)
-            if (row + 8 * i < p.columns) {
+            if (WHOLE || row + 8 * i < p.columns) {
                 float *place = to + 8 * i * pitch;
                 *place = empty[i] ? infinity()
                                   : entropy_of<false>(state.entropy[i], state.sum[i]) * log2_e;
-                if (task.index == p.groups - 1)
+                if (!WHOLE && task.index == p.groups - 1)
                     for (int x = 1; x < pitch - task.index; x++)
                         place[x] = infinity();
             }
@@ -215,10 +235,11 @@ template <class E, int PANELS, int GROUPS, bool NARROW> struct ring_compute {
         a.bias = across ? s.off : s.bias;
         if (right && r.uses_maps)
             a.bias = memory.block_bias(task.index == 0 ? 0 : task.index == p.groups - 1 ? 2 : 1);
-        a.is_plain = right && r.uses_maps && p.scale > 0.0f && p.columns % 64 == 0 &&
-                     (task.index > 0 || p.first == 0) &&
-                     (task.index < p.groups - 1 || p.tokens == (int64_t)p.groups * p.columns);
-        a.any = r.uses_maps || s.present[across] != 0;
+        a.is_plain =
+            WHOLE || (right && r.uses_maps && p.scale > 0.0f && p.columns % 64 == 0 &&
+                      (task.index > 0 || p.first == 0) &&
+                      (task.index < p.groups - 1 || p.tokens == (int64_t)p.groups * p.columns));
+        a.any = WHOLE || r.uses_maps || s.present[across] != 0;
 #pragma unroll
         for (int i = 0; i < 2; i++)
             a.row_bias[i] = across ? s.bias[a.row0 + lane / 4 + 8 * i] : 0.0f;
@@ -234,7 +255,7 @@ template <class E, int PANELS, int GROUPS, bool NARROW> struct ring_compute {
         state.template finish<stage_task<FORM>::right>();
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-            empty[i] = !a.any || state.sum[i] == 0.0f || a.row_bias[i] == infinity();
+            empty[i] = !WHOLE && (!a.any || state.sum[i] == 0.0f || a.row_bias[i] == infinity());
             factor[i] = empty[i] ? 0.0f : reciprocal_fast(state.sum[i]);
         }
         if (lane % 4 == 0) {
