@@ -120,15 +120,19 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
                 for (int i = 0; i < 4; i++)
                     sums[n][i] = factor[i / 2] == 0.0f ? 0.0f : sums[n][i];
         }
-        uint32_t x[4 * PANELS][4];
         multiply(sums, factor);
-        pack_sums<E>(sums, x);
+        limit_overflow<E>(sums);
         __syncwarp();
         const uint32_t place = shared_address(a.staging) + lane % 16 * MN_PANEL_ROW;
         const int byte = (lane / 16 ^ lane % 8) * VECTOR;
 #pragma unroll
-        for (int n = 0; n < 4 * PANELS; n++)
-            store_matrices(place + n / 4 * memory.panel() + (n % 4 * 32 ^ byte), x[n]);
+        for (int n = 0; n < 8 * PANELS; n += 2) {
+            uint32_t x[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                x[i] = element<E>::pack(sums[n + i / 2][i % 2 * 2], sums[n + i / 2][i % 2 * 2 + 1]);
+            store_matrices(place + n / 8 * memory.panel() + (n % 8 / 2 * 32 ^ byte), x);
+        }
         __syncwarp();
         if (WHOLE && to.vectors)
             store_whole<ONCE>(a, to);
@@ -334,44 +338,54 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
         fence_for_wgmma(); /* before the copy engine overwrites what was written here */
     }
 
-    /* The parts of a task that are this warpgroup's turn; `turn` counts the parts of all. */
-    template <form FORM>
-    __device__ void take_parts(const ring_task &task, const ring_stage &s, int &turn) const
+    /* The first part that is this warpgroup's turn; then comes every GROUPS-th. `turn` counts the
+       parts of all tasks modulo GROUPS. */
+    __device__ int first_part(int turn) const
     {
-        const int rows = stage_task<FORM>::right ? p.columns : p.groups;
-        for (int number = 0; number * WARPGROUP_ROWS < rows; number++, turn++)
-            if (turn % GROUPS == group)
-                take_rows<FORM>(task, s, number);
+        return group < turn ? group - turn + GROUPS : group - turn;
+    }
+
+    __device__ static int turn_after(int turn, int parts)
+    {
+        return (unsigned)(turn + parts) % GROUPS;
+    }
+
+    template <form FORM>
+    __device__ int take_parts(const ring_task &task, const ring_stage &s, int turn) const
+    {
+        const int parts =
+            mn_panel_rows(stage_task<FORM>::right ? p.columns : p.groups) / WARPGROUP_ROWS;
+        for (int number = first_part(turn); number < parts; number += GROUPS)
+            take_rows<FORM>(task, s, number);
+        return turn_after(turn, parts);
     }
 
     /* Each part of LEFT's first pass has to be done before its second can begin. */
-    __device__ void take_left(const ring_task &task, const ring_stage &s, int index, int &turn,
-                              uint32_t &parities) const
+    __device__ int take_left(const ring_task &task, const ring_stage &s, int index, int turn,
+                             int parity) const
     {
         const int parts = mn_panel_rows(p.groups) / WARPGROUP_ROWS;
-        for (int number = 0; number < parts; number++, turn++)
-            if (turn % GROUPS == group) {
-                take_rows<LEFT_STATS>(task, s, number);
-                __syncwarp();
-                if (lane == 0)
-                    barrier_arrive(memory.normalised(index));
-            }
-        for (int number = 0; number < parts; number++, turn++)
-            if (turn % GROUPS == group) {
-                barrier_wait(memory.normalised(index), parities >> index & 1);
-                take_rows<LEFT_MEAN>(task, s, number);
-            }
-        parities ^= 1u << index;
+        for (int number = first_part(turn); number < parts; number += GROUPS) {
+            take_rows<LEFT_STATS>(task, s, number);
+            __syncwarp();
+            if (lane == 0)
+                barrier_arrive(memory.normalised(index));
+        }
+        turn = turn_after(turn, parts);
+        for (int number = first_part(turn); number < parts; number += GROUPS) {
+            barrier_wait(memory.normalised(index), parity);
+            take_rows<LEFT_MEAN>(task, s, number);
+        }
+        return turn_after(turn, parts);
     }
 
     __device__ void run() const
     {
-        int turn = 0;
+        int turn = 0, index = 0, phase = 0;
         uint32_t parities = 0; /* of the barriers `normalised` */
-        for (int number = 0;; number++) {
-            const int index = number % r.stages;
+        for (;;) {
             const ring_stage s = memory.stage<PANELS>(index);
-            barrier_wait(memory.full(index), number / r.stages % 2);
+            barrier_wait(memory.full(index), phase);
             const ring_task task = *s.task;
             if (task.stage < 0)
                 return;
@@ -379,16 +393,22 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
             if (!r.uses_maps)
                 fence_for_wgmma();
             if (!task.left() && !last)
-                take_parts<RIGHT>(task, s, turn);
+                turn = take_parts<RIGHT>(task, s, turn);
             else if (!task.left())
-                take_parts<RIGHT_VALUE>(task, s, turn);
+                turn = take_parts<RIGHT_VALUE>(task, s, turn);
             else if (last)
-                take_parts<LEFT_OUT>(task, s, turn);
-            else
-                take_left(task, s, index, turn, parities);
+                turn = take_parts<LEFT_OUT>(task, s, turn);
+            else {
+                turn = take_left(task, s, index, turn, parities >> index & 1);
+                parities ^= 1u << index;
+            }
             __syncwarp();
             if (lane == 0)
                 barrier_arrive(memory.done(index));
+            if (++index == r.stages) {
+                index = 0;
+                phase ^= 1;
+            }
         }
     }
 };
