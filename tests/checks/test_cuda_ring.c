@@ -56,8 +56,9 @@ static void test_choice(void **state)
         int32_t steps;
         const char *variant; /* of the first stage */
     } rows[] = {
-        {1, 12, 4096, 64, 64, 1, "hopper"}, /* too little work to hide the start */
-        {1, 12, 8192, 64, 64, 1, "ring"},     {1, 12, 4096, 64, 64, 2, "ring"},
+        {1, 12, 4096, 64, 64, 1, "cluster"}, /* all heads run at once, in clusters */
+        {1, 12, 5120, 70, 64, 1, "hopper"},  /* too little work to hide the start */
+        {1, 12, 8192, 64, 64, 1, "ring"},     {1, 12, 4096, 64, 64, 2, "cluster"},
         {1, 12, 8192, 90, 64, 1, "ring"},     {1, 12, 16384, 128, 64, 1, "ring"},
         {1, 12, 32768, 181, 64, 1, "ring"},   {1, 12, 65536, 256, 64, 1, "ring"},
         {1, 12, 65536, 192, 64, 1, "hopper"}, /* 342 blocks */

@@ -422,11 +422,20 @@ static bool has_attribute(const CUlaunchConfig *c, CUlaunchAttributeID id)
     return false;
 }
 
+static unsigned cluster_of(const CUlaunchConfig *c)
+{
+    for (unsigned i = 0; i < c->numAttrs; i++)
+        if (c->attrs[i].id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION)
+            return c->attrs[i].value.clusterDim.x;
+    return 0;
+}
+
 static bool is_shape(const CUlaunchConfig *c)
 {
     return c->gridDimX > 0 && c->gridDimX < 1u << 31 && c->gridDimY > 0 && c->gridDimY <= 65535 &&
            c->gridDimZ == 1 && c->blockDimX > 0 && c->blockDimX <= 1024 && c->blockDimY == 1 &&
-           c->blockDimZ == 1 && (c->numAttrs == 0 || c->attrs);
+           c->blockDimZ == 1 && (c->numAttrs == 0 || c->attrs) &&
+           (cluster_of(c) == 0 || c->gridDimX % cluster_of(c) == 0);
 }
 
 CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, void **parameters,
@@ -451,6 +460,7 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, voi
         .shared_memory = config->sharedMemBytes,
         .overlaps = has_attribute(config, CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION),
         .cooperative = has_attribute(config, CU_LAUNCH_ATTRIBUTE_COOPERATIVE),
+        .cluster = cluster_of(config),
         .stream = stream == &legacy ? NULL : stream,
         .context = fake_current()};
     snprintf(launch->kernel, sizeof launch->kernel, "%s", function->name);

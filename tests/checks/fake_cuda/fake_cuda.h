@@ -26,6 +26,7 @@ typedef struct fake_launch {
     CUcontext context;
     bool overlaps;    /* may begin before the one ahead has ended */
     bool cooperative; /* all its work-groups run at once */
+    unsigned cluster; /* work-groups of a cluster, 0 without */
 } fake_launch;
 
 /* Objects alive. A context counts while it is retained, or was made by fake_cuda_context. */
