@@ -189,6 +189,32 @@ static void test_dispatches(void **state)
     }
 }
 
+/* The stand-in notices a launch or a copy that no barrier orders after the work before it: within
+   an execution, between executions, and between those and copies. */
+static void test_order(void **state)
+{
+    (void)state;
+    static const char *const variants[] = {"plain", "tiled", "coopmat"};
+    fake_vulkan *fake = fake_vulkan_state();
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
+        vulkan_scene s;
+        monarch_error error = {MONARCH_OK, ""};
+        char byte = 1;
+        vulkan_scene_open(&s);
+        if (fixture_has_variant(s.device, variants[i])) {
+            vulkan_scene_prepare(&s, variants[i]);
+            uint64_t dispatches = fake->dispatches, barriers = fake->barriers;
+            fixture_ok("write", monarch_buffer_write(s.queue, s.q, 0, &byte, 1, &error), &error);
+            fixture_ok("first", monarch_plan_execute(s.plan, s.queue, &s.args, &error), &error);
+            fixture_ok("second", monarch_plan_execute(s.plan, s.queue, &s.args, &error), &error);
+            fixture_ok("read", monarch_buffer_read(s.queue, s.out, 0, &byte, 1, &error), &error);
+            assert_true(fake->dispatches - dispatches == 2 * 5); /* LEFT has two launches */
+            assert_true(fake->barriers - barriers >= 2 * 5 + 2);
+        }
+        vulkan_scene_close(&s); /* misuse fails here */
+    }
+}
+
 /* More submissions than a queue has command buffers, and none of them waited for by the caller. */
 static void test_many_submissions(void **state)
 {
@@ -349,6 +375,7 @@ int main(void)
         cmocka_unit_test_setup(test_left_out, reset),
         cmocka_unit_test_setup(test_missing, reset),
         cmocka_unit_test_setup(test_dispatches, reset),
+        cmocka_unit_test_setup(test_order, reset),
         cmocka_unit_test_setup(test_many_submissions, reset),
         cmocka_unit_test_setup(test_lost, reset),
         cmocka_unit_test_setup(test_memory, reset),
