@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "verification.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +22,12 @@ monarch_stage_tensors verify_tensors(const test_inputs *inputs)
     };
 
     return tensors;
+}
+
+void verify_restore(test_inputs *inputs)
+{
+    for (size_t i = 0; i < inputs->memories; i++)
+        memcpy(inputs->memory[i]->bytes, inputs->memory[i]->before, inputs->memory[i]->size);
 }
 
 static float *room_for(const expected *e)

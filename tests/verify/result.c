@@ -21,7 +21,7 @@ static monarch_status call_run(const verify_run *run, test_inputs *inputs, int w
 
 static void check_output(verify_run *run)
 {
-    const reference *r = &run->v->r;
+    reference *r = &run->v->r;
     const verify_given *given = run->v->against;
     float *out = test_alloc(r->out.count, sizeof *out);
     char text[300];
@@ -34,8 +34,10 @@ static void check_output(verify_run *run)
         verify_tell_failure(run, MONARCH_VERIFY_RESULT, -1, "%s", text);
     if (reference_check_relative(r, out, text, sizeof text) == RESULT_BAD)
         verify_tell_failure(run, MONARCH_VERIFY_RESULT, -1, "%s", text);
-    if (test_inputs_touched(&r->inputs, text, sizeof text))
+    if (test_inputs_touched(&r->inputs, text, sizeof text)) {
         verify_tell_failure(run, MONARCH_VERIFY_RESULT, -1, "%s", text);
+        verify_restore(&r->inputs);
+    }
     free(out);
 }
 

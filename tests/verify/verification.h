@@ -65,6 +65,9 @@ void verify_compare_stage(verify_run *run, monarch_verify_check check, uint32_t 
 
 monarch_stage_tensors verify_tensors(const test_inputs *inputs);
 
+/* Gives all memory its contents of before, so that who changed it harms nobody who comes later. */
+void verify_restore(test_inputs *inputs);
+
 /* Arrays for what a stage hands on, filled with NaN; NULL those that it does not have. */
 stage_arrays verify_outputs(const stage_expected *stage);
 monarch_stage_values verify_values(const stage_arrays *arrays);

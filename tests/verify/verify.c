@@ -164,6 +164,9 @@ static void check_untouched(verify_run *run, monarch_verify_check check, int32_t
         verify_tell_failure(run, check, stage, "it is not the last stage, but wrote the output");
     else if (test_inputs_touched(&run->v->r.inputs, text, sizeof text))
         verify_tell_failure(run, check, stage, "%s", text);
+    else
+        return;
+    verify_restore(&run->v->r.inputs);
 }
 
 /* One stage on the inputs that the other side had. */
