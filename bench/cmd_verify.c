@@ -143,28 +143,36 @@ static void tell_nothing(struct verify_job *job, const struct verify_unit *unit)
     (void)unit;
 }
 
-static int write_report(struct verify_job *job)
+/* Runs the job, prints what came out, and writes the report to `file` if there is one. */
+static int run_job(struct verify_job *job, struct outfile *file)
 {
-    struct outfile file;
-    if (!job->options.report) {
-        return TOOL_OK;
+    if (job->options.json) {
+        job->told = tell_nothing;
+    } else {
+        verify_print_head(job);
     }
-    int status = outfile_open(&file, job->options.report);
+    int status = verify_job_run(job);
     if (status) {
         return status;
     }
-    status = verify_html_write(job, &file);
-    if (status) {
-        outfile_discard(&file);
-        return status;
+    if (job->options.json) {
+        verify_print_json(job);
+    } else {
+        verify_print_end(job);
     }
-    return outfile_commit(&file);
+    if (file->stream) {
+        status = verify_html_write(job, file);
+    }
+    if (file->stream && !status) {
+        status = outfile_commit(file);
+    }
+    return status;
 }
 
 static int verdict(const struct verify_job *job)
 {
     if (job->failed) {
-        return fail(TOOL_DEVICE, "%zu of %zu are wrong; the last run's seed is in its first line",
+        return fail(TOOL_DEVICE, "%zu of %zu combinations of case, dtype and variant are wrong",
                     job->failed, job->passed + job->failed);
     }
     return job->passed ? TOOL_OK : fail(TOOL_DEVICE, "nothing could be compared");
@@ -184,26 +192,19 @@ int command_verify(int argc, char **argv)
             return TOOL_USAGE;
         }
     }
+    struct outfile file = {0};
     int status = verify_job_open(&job);
-    if (!status && job.options.json) {
-        job.told = tell_nothing;
-    } else if (!status) {
-        verify_print_head(&job);
+    /* Ahead of the work, so that a path that cannot be written is told at once. */
+    if (!status && job.options.report) {
+        status = outfile_open(&file, job.options.report);
     }
     if (!status) {
-        status = verify_job_run(&job);
-    }
-    if (!status && job.options.json) {
-        verify_print_json(&job);
-    } else if (!status) {
-        verify_print_end(&job);
-    }
-    if (!status) {
-        status = write_report(&job);
+        status = run_job(&job, &file);
     }
     if (!status) {
         status = verdict(&job);
     }
+    outfile_discard(&file);
     verify_job_close(&job);
     return status;
 }

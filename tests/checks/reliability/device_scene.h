@@ -2,7 +2,7 @@
 #ifndef TESTS_CHECKS_DEVICE_SCENE_H
 #define TESTS_CHECKS_DEVICE_SCENE_H
 
-#include "fixture.h"
+#include "../fixture.h"
 
 /* One execution of fixture_problem on any device, in f16 and with a mask, on buffers. */
 typedef struct device_scene {
