@@ -33,7 +33,7 @@ rm -rf "$pack"/*/__pycache__ "$pack"/*/*/__pycache__
 programs=()
 while IFS= read -r program; do
     programs+=("$program")
-    cp "$build/$program" "$pack/$program"
+    (cd "$build" && cp --parents "$program" "$pack")
 done < <(cd "$build" && find bench tests -maxdepth 3 -type f -perm -u+x ! -name '*.*' |
     LC_ALL=C sort)
 # Libraries that tests load instead of the system's.
