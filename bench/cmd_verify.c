@@ -8,6 +8,7 @@
 #include "random.h"
 #include "report.h"
 #include "verify_html.h"
+#include "verify_pool.h"
 #include "verify_print.h"
 
 static const char help[] =
@@ -31,7 +32,7 @@ static const char help[] =
     "  --seed S           the inputs (default: a new seed, printed first)\n"
     "  --report FILE      also write an HTML page with maps of the errors of the worst case\n"
     "  --json             print JSON instead of the table\n"
-    "  --jobs N           cases that are worked on at a time (default 1)\n"
+    "  --jobs N           processes that share the work (default 1)\n"
     "  --threads N        threads of the cpu device (default: all processors)\n"
     "  --help             print this text\n"
     "\n"
@@ -143,15 +144,16 @@ static void tell_nothing(struct verify_job *job, const struct verify_unit *unit)
     (void)unit;
 }
 
-/* Runs the job, prints what came out, and writes the report to `file` if there is one. */
-static int run_job(struct verify_job *job, struct outfile *file)
+/* Runs the job, in processes of the pool if there are any, prints what came out, and writes the
+ * report to `file` if there is one. */
+static int run_job(struct verify_job *job, struct verify_pool *pool, struct outfile *file)
 {
     if (job->options.json) {
         job->told = tell_nothing;
     } else {
         verify_print_head(job);
     }
-    int status = verify_job_run(job);
+    int status = pool->count > 0 ? verify_pool_run(pool, job) : verify_job_run(job);
     if (status) {
         return status;
     }
@@ -193,17 +195,22 @@ int command_verify(int argc, char **argv)
         }
     }
     struct outfile file = {0};
+    struct verify_pool pool = {0};
+    if (job.options.jobs > 1) {
+        verify_pool_start(&pool, &job); /* before any driver is touched */
+    }
     int status = verify_job_open(&job);
     /* Ahead of the work, so that a path that cannot be written is told at once. */
     if (!status && job.options.report) {
         status = outfile_open(&file, job.options.report);
     }
     if (!status) {
-        status = run_job(&job, &file);
+        status = run_job(&job, &pool, &file);
     }
     if (!status) {
         status = verdict(&job);
     }
+    verify_pool_end(&pool);
     outfile_discard(&file);
     verify_job_close(&job);
     return status;

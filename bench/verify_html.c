@@ -179,7 +179,7 @@ static bool find_worst(const struct verify_job *job, size_t *unit, size_t *targe
             const monarch_verify_summary *s = &job->units[i].rows[t].summary;
             const monarch_verify_summary *best =
                 found ? &job->units[*unit].rows[*target].summary : NULL;
-            if (s->verdict == MONARCH_VERIFY_SKIP) {
+            if (!job->units[i].rows[t].present || s->verdict == MONARCH_VERIFY_SKIP) {
                 continue;
             }
             if (!best || (s->failed > 0) > (best->failed > 0) ||
@@ -227,7 +227,7 @@ static void put_targets(const struct verify_job *job, struct outfile *file)
         const struct verify_unit *nearest = NULL;
         for (size_t i = 0; i < job->unit_count; i++) {
             const struct verify_unit *unit = &job->units[i];
-            if (!unit->rows) {
+            if (!unit->rows || !unit->rows[t].present) {
                 continue;
             }
             counts[unit->rows[t].summary.verdict]++;
@@ -274,7 +274,7 @@ static void put_failures(const struct verify_job *job, struct outfile *file)
     for (size_t i = 0; i < job->unit_count; i++) {
         const struct verify_unit *unit = &job->units[i];
         for (size_t t = 0; t < job->target_count && unit->rows && shown < FAILURES_SHOWN; t++) {
-            if (unit->rows[t].summary.verdict != MONARCH_VERIFY_FAIL) {
+            if (!unit->rows[t].present || unit->rows[t].summary.verdict != MONARCH_VERIFY_FAIL) {
                 continue;
             }
             shown++;

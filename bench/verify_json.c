@@ -122,9 +122,13 @@ void verify_print_json(const struct verify_job *job)
     print_devices(job);
     printf("\"passed\": %zu, \"failed\": %zu, \"left_out\": %zu, \"comparisons\": %" PRIu64 ", ",
            job->passed, job->failed, job->left_out, job->checks);
+    print_integer("not_run", (int64_t)job->not_run);
     printf("\"seconds\": %.1f,\n\"rows\": [\n", job->seconds);
     for (size_t i = 0; i < job->unit_count; i++) {
         for (size_t t = 0; t < job->target_count && job->units[i].rows; t++) {
+            if (!job->units[i].rows[t].present) {
+                continue;
+            }
             printf("%s", between);
             print_row(job, &job->units[i], t);
             between = ",\n";

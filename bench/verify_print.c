@@ -167,12 +167,16 @@ static void print_failure(const struct verify_job *job, const struct verify_unit
 void verify_print_unit(struct verify_job *job, const struct verify_unit *unit)
 {
     progress_clear();
-    for (size_t t = 0; t < job->target_count; t++) {
+    for (size_t t = 0; t < job->target_count && unit->rows; t++) {
+        if (!unit->rows[t].present) {
+            continue;
+        }
         print_row(job, unit, t);
         if (unit->rows[t].summary.verdict == MONARCH_VERIFY_FAIL) {
             print_failure(job, unit, t);
         }
     }
+    fflush(stdout); /* so that who stops it keeps what there is */
 }
 
 void verify_print_end(const struct verify_job *job)
@@ -180,4 +184,7 @@ void verify_print_end(const struct verify_job *job)
     printf("\n%zu passed, %zu failed, %zu left out, of case x dtype x device x variant; "
            "%" PRIu64 " comparisons, %.0f s, seed %" PRIu64 "\n",
            job->passed, job->failed, job->left_out, job->checks, job->seconds, job->options.seed);
+    if (job->not_run) {
+        printf("%zu were not run: the time was up\n", job->not_run);
+    }
 }

@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "verify_run.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "clock.h"
 #include "report.h"
 #include "verify_print.h"
-
-/* What the threads share. */
-struct pool {
-    struct verify_job *job;
-    pthread_mutex_t lock;
-    size_t next;
-    int status; /* of the first unit that could not be made */
-    char complaint[640];
-};
 
 /* Where failed findings of one run are collected as text. */
 struct collector {
@@ -58,9 +48,10 @@ static monarch_verify_params params_of(struct verify_job *job, const struct veri
 }
 
 /* A failure of the other side is one of each target: there was nothing to compare with. */
-static void fail_all(struct verify_job *job, struct verify_unit *unit, const monarch_error *error)
+static void fail_all(struct verify_job *job, struct verify_unit *unit, size_t first, size_t end,
+                     const monarch_error *error)
 {
-    for (size_t t = 0; t < job->target_count; t++) {
+    for (size_t t = first; t < end; t++) {
         monarch_verify_summary *s = &unit->rows[t].summary;
         bool skip = error->status == MONARCH_ERROR_UNSUPPORTED;
         s->struct_size = (uint32_t)sizeof *s;
@@ -74,15 +65,34 @@ static void fail_all(struct verify_job *job, struct verify_unit *unit, const mon
         s->worst.check = MONARCH_VERIFY_RESULT;
         snprintf(s->worst.text, sizeof s->worst.text, "%s: %.300s",
                  job->against.name ? job->against.name : "reference", error->message);
+        unit->rows[t].present = true;
     }
 }
 
-static int run_unit(struct verify_job *job, struct verify_unit *unit, monarch_error *error)
+static int make_rows(const struct verify_job *job, struct verify_unit *unit)
+{
+    if (!unit->rows) {
+        unit->rows = calloc(job->target_count, sizeof *unit->rows);
+    }
+    return unit->rows ? TOOL_OK : TOOL_DEVICE;
+}
+
+int verify_job_make_rows(struct verify_job *job)
+{
+    for (size_t i = 0; i < job->unit_count; i++) {
+        if (make_rows(job, &job->units[i])) {
+            return fail_memory("the results", job->target_count * sizeof(struct verify_row));
+        }
+    }
+    return TOOL_OK;
+}
+
+int verify_job_run_unit(struct verify_job *job, struct verify_unit *unit, size_t first, size_t end,
+                        monarch_error *error)
 {
     monarch_verify_params params = params_of(job, unit);
     monarch_verification *verification = NULL;
-    unit->rows = calloc(job->target_count, sizeof *unit->rows);
-    if (!unit->rows) {
+    if (make_rows(job, unit)) {
         snprintf(error->message, sizeof error->message, "no memory for results");
         return TOOL_DEVICE;
     }
@@ -91,18 +101,38 @@ static int run_unit(struct verify_job *job, struct verify_unit *unit, monarch_er
         return TOOL_USAGE;
     }
     if (status) {
-        fail_all(job, unit, error);
+        fail_all(job, unit, first, end, error);
         return TOOL_OK;
     }
-    for (size_t t = 0; t < job->target_count; t++) {
+    for (size_t t = first; t < end; t++) {
         struct verify_row *row = &unit->rows[t];
         struct collector c = {row, 0, 0};
         row->summary.struct_size = (uint32_t)sizeof row->summary;
+        row->present = true;
         monarch_verification_run(verification, &job->targets[t].subject, collect, &c, &row->summary,
                                  error);
     }
     monarch_verification_destroy(&verification);
     return TOOL_OK;
+}
+
+bool verify_unit_is_random(const struct verify_unit *unit)
+{
+    return strncmp(unit->name, "random_", 7) == 0;
+}
+
+bool verify_job_is_late(const struct verify_job *job, const struct verify_unit *unit, double start)
+{
+    double now = clock_seconds() - start;
+    const struct verify_options *o = &job->options;
+    return (o->limit > 0.0 && now > o->limit) ||
+           (o->soak > 0.0 && now > o->soak && verify_unit_is_random(unit));
+}
+
+/* Whether a row that is not there should be: a soak has no end that it could fall short of. */
+static bool is_missed(const struct verify_job *job, const struct verify_unit *unit)
+{
+    return job->options.soak <= 0.0 || !verify_unit_is_random(unit);
 }
 
 static void count_row(struct verify_job *job, const struct verify_row *row)
@@ -114,13 +144,26 @@ static void count_row(struct verify_job *job, const struct verify_row *row)
     job->left_out += s->verdict == MONARCH_VERIFY_SKIP;
 }
 
-/* Tells all units that are done and whose turn it is. */
-static void tell_done(struct verify_job *job)
+static bool is_complete(const struct verify_job *job, const struct verify_unit *unit)
 {
-    while (job->printed < job->unit_count && job->units[job->printed].done) {
+    for (size_t t = 0; t < job->target_count && !unit->done; t++) {
+        if (!unit->rows || !unit->rows[t].present) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void verify_job_tell_done(struct verify_job *job)
+{
+    while (job->printed < job->unit_count && is_complete(job, &job->units[job->printed])) {
         struct verify_unit *unit = &job->units[job->printed++];
         for (size_t t = 0; t < job->target_count; t++) {
-            count_row(job, &unit->rows[t]);
+            if (unit->rows && unit->rows[t].present) {
+                count_row(job, &unit->rows[t]);
+            } else {
+                job->not_run += is_missed(job, unit);
+            }
         }
         job->told(job, unit);
     }
@@ -131,56 +174,25 @@ static void tell_done(struct verify_job *job)
     }
 }
 
-static void *work(void *argument)
-{
-    struct pool *pool = argument;
-    struct verify_job *job = pool->job;
-    double start = clock_seconds();
-    pthread_mutex_lock(&pool->lock);
-    while (pool->next < job->unit_count && !pool->status) {
-        struct verify_unit *unit = &job->units[pool->next++];
-        monarch_error error = {MONARCH_OK, ""};
-        pthread_mutex_unlock(&pool->lock);
-        /* A soak ends when its time is up, whatever has been drawn for it. */
-        bool late = job->options.soak > 0.0 && clock_seconds() - start > job->options.soak &&
-                    strncmp(unit->name, "random_", 7) == 0;
-        int status = late ? TOOL_OK : run_unit(job, unit, &error);
-        pthread_mutex_lock(&pool->lock);
-        if (late) {
-            job->unit_count = pool->next - 1 < job->unit_count ? pool->next - 1 : job->unit_count;
-            break;
-        }
-        if (status && !pool->status) {
-            pool->status = status;
-            snprintf(pool->complaint, sizeof pool->complaint, "case %s: %s", unit->name,
-                     error.message);
-        }
-        unit->done = true;
-        tell_done(job);
-    }
-    pthread_mutex_unlock(&pool->lock);
-    return NULL;
-}
-
 int verify_job_run(struct verify_job *job)
 {
-    enum { MOST_JOBS = 256 };
-    pthread_t threads[MOST_JOBS];
-    struct pool pool = {.job = job, .lock = PTHREAD_MUTEX_INITIALIZER};
-    size_t wanted = job->options.jobs < MOST_JOBS ? (size_t)job->options.jobs : MOST_JOBS;
-    size_t started = 1;
     double start = clock_seconds();
-    /* This thread is one of them, so that the work is done even where no other starts. */
-    while (started < wanted && pthread_create(&threads[started], NULL, work, &pool) == 0) {
-        started++;
-    }
-    work(&pool);
-    for (size_t i = 1; i < started; i++) {
-        pthread_join(threads[i], NULL);
+    int status = TOOL_OK;
+    for (size_t i = 0; i < job->unit_count && !status; i++) {
+        struct verify_unit *unit = &job->units[i];
+        monarch_error error = {MONARCH_OK, ""};
+        if (!verify_job_is_late(job, unit, start)) {
+            status = verify_job_run_unit(job, unit, 0, job->target_count, &error);
+        }
+        if (status) {
+            fail(status, "case %s: %s", unit->name, error.message);
+        }
+        unit->done = true;
+        verify_job_tell_done(job);
     }
     progress_clear();
     job->seconds = clock_seconds() - start;
-    return pool.status ? fail(pool.status, "%s", pool.complaint) : TOOL_OK;
+    return status;
 }
 
 int verify_job_repeat(struct verify_job *job, const struct verify_unit *unit, size_t target,

@@ -21,6 +21,7 @@ struct verify_options {
     uint64_t seed;
     int64_t random; /* random problems beside the list */
     double soak;    /* seconds for which random problems go on */
+    double limit;   /* seconds after which nothing new is begun; 0 = none */
     int64_t jobs;
     int64_t threads; /* of the cpu device; 0 = all */
 };
@@ -33,7 +34,7 @@ struct verify_target {
     monarch_verify_subject subject;
 };
 
-/* A case in one dtype: the work of one thread at a time. */
+/* A case in one dtype. */
 struct verify_unit {
     char name[64];
     monarch_dtype dtype;
@@ -47,6 +48,7 @@ struct verify_row {
     monarch_verify_summary summary;
     char *failures; /* lines of text on what failed; NULL without any */
     uint32_t failure_count;
+    bool present; /* whether it has been run */
 };
 
 struct verify_job {
@@ -62,17 +64,33 @@ struct verify_job {
     size_t unit_count; /* those to be run; a soak cuts it when its time is up */
     size_t unit_made, unit_capacity;
     size_t printed; /* units whose rows have been told */
-    /* Called for each unit in order, on whichever thread completes it, one at a time. */
+    /* Called for each unit in order. */
     void (*told)(struct verify_job *job, const struct verify_unit *unit);
     size_t passed, failed, left_out; /* rows told so far */
+    size_t not_run;                  /* rows that the time did not suffice for */
     uint64_t checks;                 /* comparisons made in them */
     double seconds;
 };
 
 /* They print what went wrong and return the exit status. */
 int verify_job_open(struct verify_job *job);
-int verify_job_run(struct verify_job *job);
+int verify_job_run(struct verify_job *job); /* in this process; verify_pool.h has others */
+int verify_job_make_rows(struct verify_job *job);
 void verify_job_close(struct verify_job *job);
+
+/*
+ * One unit on targets [first, end). Returns the exit status, and the reason in `error`, if the unit
+ * could not even be made; what a target does wrong is in its row.
+ */
+int verify_job_run_unit(struct verify_job *job, struct verify_unit *unit, size_t first, size_t end,
+                        monarch_error *error);
+
+/* Whether a run that began at `start` has no time for a unit any more. */
+bool verify_job_is_late(const struct verify_job *job, const struct verify_unit *unit, double start);
+bool verify_unit_is_random(const struct verify_unit *unit);
+
+/* Tells units whose turn it is: done, or with every row present. */
+void verify_job_tell_done(struct verify_job *job);
 
 /* One unit on one target once more, with every finding told; for the report. */
 int verify_job_repeat(struct verify_job *job, const struct verify_unit *unit, size_t target,
