@@ -27,6 +27,7 @@ static const char help[] =
     "                     those of the list\n"
     "  --random N         N random problems as well\n"
     "  --soak S           random problems for S seconds\n"
+    "  --limit S          begin nothing new after S seconds, and say how much was not run\n"
     "  --dtype LIST       f32, f16, bf16, by commas (default: all)\n"
     "  --variant NAME     all, or names by commas (default: each device's choice)\n"
     "  --seed S           the inputs (default: a new seed, printed first)\n"
@@ -45,6 +46,7 @@ enum {
     OPTION_CASE,
     OPTION_RANDOM,
     OPTION_SOAK,
+    OPTION_LIMIT,
     OPTION_SEED,
     OPTION_REPORT,
     OPTION_JSON,
@@ -60,6 +62,7 @@ static const struct option table[] = {
     {"soak", required_argument, NULL, OPTION_SOAK},
     {"dtype", required_argument, NULL, OPTION_DTYPE},
     {"variant", required_argument, NULL, OPTION_VARIANT},
+    {"limit", required_argument, NULL, OPTION_LIMIT},
     {"seed", required_argument, NULL, OPTION_SEED},
     {"report", required_argument, NULL, OPTION_REPORT},
     {"json", no_argument, NULL, OPTION_JSON},
@@ -126,6 +129,8 @@ static int take_option(int code, struct verify_options *options)
         return parse_integer("--random", optarg, 0, 1000000, &options->random);
     case OPTION_SOAK:
         return parse_number("--soak", optarg, 0.0, 1e6, &options->soak);
+    case OPTION_LIMIT:
+        return parse_number("--limit", optarg, 0.0, 1e6, &options->limit);
     case OPTION_SEED:
         return parse_seed("--seed", optarg, &options->seed);
     case OPTION_JOBS:

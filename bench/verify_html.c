@@ -215,6 +215,9 @@ static void put_head(const struct verify_job *job, struct outfile *file)
         job->options.against ? job->options.against : "the f64 reference", job->passed,
         job->failed ? " class=\"fail\"" : "", job->failed, job->left_out, job->checks,
         job->seconds);
+    if (job->not_run) {
+        put(file, "<p>%zu were not run: the time was up.</p>\n", job->not_run);
+    }
 }
 
 /* One line for each device and variant: counts, and the row nearest to its limit. */

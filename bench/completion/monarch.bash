@@ -37,7 +37,7 @@ _monarch_value()
         --variant) _monarch_words "$(monarch devices 2>/dev/null |
             sed -n 's/^  variants *//p')" "$2" ;;
         --block | --steps | --scale | --threads | --shape | --kv-heads | --seconds | --seed | \
-            --batch | --head | --case | --random | --soak | --jobs) COMPREPLY=() ;;
+            --batch | --head | --case | --random | --soak | --limit | --jobs) COMPREPLY=() ;;
         *) return 1 ;;
     esac
 }
@@ -62,7 +62,7 @@ _monarch()
         bench) _monarch_words "--shape --list --kv-heads --csv --seconds --seed $problem" "$word" ;;
         map) _monarch_words "--q --k --mask --batch --head --out $problem" "$word" ;;
         verify)
-            _monarch_words "--device --against --list --case --random --soak --dtype --variant
+            _monarch_words "--device --against --list --case --random --soak --limit --dtype --variant
                 --seed --report --json --jobs --threads --help" "$word"
             ;;
     esac
