@@ -62,8 +62,8 @@ _monarch()
         bench) _monarch_words "--shape --list --kv-heads --csv --seconds --seed $problem" "$word" ;;
         map) _monarch_words "--q --k --mask --batch --head --out $problem" "$word" ;;
         verify)
-            _monarch_words "--device --against --list --case --random --soak --limit --dtype --variant
-                --seed --report --json --jobs --threads --help" "$word"
+            _monarch_words "--device --against --list --case --random --soak --limit --dtype
+                --variant --seed --report --json --jobs --threads --help" "$word"
             ;;
     esac
 }
