@@ -11,8 +11,11 @@ import html.parser
 import json
 import os
 import re
+import signal
+import subprocess
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True
 from tool_kit import check, counts, monarch, skip, tool
@@ -135,6 +138,30 @@ def test_failure(stand_in):
           b'is no measure for others' in result.stdout, result)
 
 
+def children(process):
+    with open('/proc/%d/task/%d/children' % (process, process)) as file:
+        return [int(child) for child in file.read().split()]
+
+
+def test_crash():
+    """A process that dies, as a driver may make it, costs what it was at and nothing else."""
+    if not os.path.exists('/proc/self/task/%d/children' % os.getpid()):
+        skip('a process that dies', 'this system does not tell the children of a process')
+        return
+    process = subprocess.Popen(tool + CPU + ['--variant', 'naive', '--jobs', '3', '--list', 'none',
+                                             '--case', 'long_text,tiles_exact,tiles_plus_1'],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while len(children(process.pid)) < 3:
+        time.sleep(0.01)
+    time.sleep(1.0)
+    os.kill(children(process.pid)[0], signal.SIGKILL)
+    output, error = process.communicate(timeout=200)
+    text = output.decode()
+    check('a process that dies', process.returncode == 1 and error.count(b'\n') == 1 and
+          text.count('the process that ran it ended by signal 9\n') == 1 and
+          '8 passed, 1 failed' in text, (text, error))
+
+
 def test_refusals():
     for name, arguments, words in (
             ('unknown device', ['--device', 'abacus'], ['--device abacus']),
@@ -157,7 +184,8 @@ def main():
     stand_in = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else None
     with tempfile.TemporaryDirectory() as directory:
         os.chdir(directory)
-        for test in (test_table, test_json, test_lists, test_report, test_refusals):
+        for test in (test_table, test_json, test_lists, test_report, test_crash,
+                     test_refusals):
             test()
         if stand_in:
             test_failure(stand_in)
