@@ -119,7 +119,7 @@ static bool take(struct verify_shared *shared, const struct verify_job *job, siz
 static int work(struct verify_shared *shared, int number, int results, struct verify_job *job)
 {
     size_t devices = count_devices(job);
-    size_t device = (size_t)number % devices;
+    size_t device = devices > 0 ? (size_t)number % devices : 0;
     size_t unit;
     double start = clock_seconds();
     while (take(shared, job, devices, &device, &unit)) {
@@ -202,11 +202,11 @@ void verify_pool_start(struct verify_pool *pool, const struct verify_job *job)
 /* A row that nobody will send any more: its process is gone. */
 static void lose(struct verify_job *job, size_t unit, size_t target, int status)
 {
-    struct verify_row *row = &job->units[unit].rows[target];
-    monarch_verify_summary *s = &row->summary;
-    if (row->present) {
+    if (!verify_unit_make_rows(job, &job->units[unit]) || job->units[unit].rows[target].present) {
         return;
     }
+    struct verify_row *row = &job->units[unit].rows[target];
+    monarch_verify_summary *s = &row->summary;
     memset(s, 0, sizeof *s);
     s->struct_size = (uint32_t)sizeof *s;
     s->verdict = s->worst.verdict = MONARCH_VERIFY_FAIL;
@@ -224,7 +224,7 @@ static bool receive_row(struct verify_job *job, int results)
 {
     struct message m;
     if (!receive_all(results, &m, sizeof m) || m.unit >= job->unit_count ||
-        m.target >= job->target_count) {
+        m.target >= job->target_count || !verify_unit_make_rows(job, &job->units[m.unit])) {
         return false;
     }
     struct verify_row *row = &job->units[m.unit].rows[m.target];
@@ -281,7 +281,7 @@ static void close_units(struct verify_job *job)
 int verify_pool_run(struct verify_pool *pool, struct verify_job *job)
 {
     double start = clock_seconds();
-    int status = verify_job_make_rows(job);
+    int status = TOOL_OK;
     int running = pool->count;
     while (running > 0 && !status) {
         struct pollfd files[VERIFY_MOST_WORKERS];

@@ -69,22 +69,12 @@ static void fail_all(struct verify_job *job, struct verify_unit *unit, size_t fi
     }
 }
 
-static int make_rows(const struct verify_job *job, struct verify_unit *unit)
+bool verify_unit_make_rows(const struct verify_job *job, struct verify_unit *unit)
 {
     if (!unit->rows) {
         unit->rows = calloc(job->target_count, sizeof *unit->rows);
     }
-    return unit->rows ? TOOL_OK : TOOL_DEVICE;
-}
-
-int verify_job_make_rows(struct verify_job *job)
-{
-    for (size_t i = 0; i < job->unit_count; i++) {
-        if (make_rows(job, &job->units[i])) {
-            return fail_memory("the results", job->target_count * sizeof(struct verify_row));
-        }
-    }
-    return TOOL_OK;
+    return unit->rows != NULL;
 }
 
 int verify_job_run_unit(struct verify_job *job, struct verify_unit *unit, size_t first, size_t end,
@@ -92,7 +82,7 @@ int verify_job_run_unit(struct verify_job *job, struct verify_unit *unit, size_t
 {
     monarch_verify_params params = params_of(job, unit);
     monarch_verification *verification = NULL;
-    if (make_rows(job, unit)) {
+    if (!verify_unit_make_rows(job, unit)) {
         snprintf(error->message, sizeof error->message, "no memory for results");
         return TOOL_DEVICE;
     }

@@ -75,7 +75,6 @@ struct verify_job {
 /* They print what went wrong and return the exit status. */
 int verify_job_open(struct verify_job *job);
 int verify_job_run(struct verify_job *job); /* in this process; verify_pool.h has others */
-int verify_job_make_rows(struct verify_job *job);
 void verify_job_close(struct verify_job *job);
 
 /*
@@ -87,6 +86,8 @@ int verify_job_run_unit(struct verify_job *job, struct verify_unit *unit, size_t
 
 /* Whether a run that began at `start` has no time for a unit any more. */
 bool verify_job_is_late(const struct verify_job *job, const struct verify_unit *unit, double start);
+/* Room for a unit's results, made when they come; false without memory. */
+bool verify_unit_make_rows(const struct verify_job *job, struct verify_unit *unit);
 bool verify_unit_is_random(const struct verify_unit *unit);
 
 /* Tells units whose turn it is: done, or with every row present. */

@@ -87,7 +87,7 @@ static void *find(void *handle, const char *name)
 
 static functions find_all(void *handle)
 {
-    functions f;
+    functions f = {NULL, NULL, NULL, NULL};
     *(void **)&f.create = find(handle, "monarch_instance_create");
     *(void **)&f.destroy = find(handle, "monarch_instance_destroy");
     *(void **)&f.device = find(handle, "monarch_instance_device");
