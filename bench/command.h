@@ -10,6 +10,7 @@ int command_run(int argc, char **argv);
 int command_devices(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_map(int argc, char **argv);
+int command_verify(int argc, char **argv);
 
 /* What --help says of the options that run, bench and map share. */
 #define PROBLEM_HELP                                                                               \

@@ -19,6 +19,7 @@ static const char help[] =
     "  devices    list the devices of every backend\n"
     "  bench      time problems on random input, and check the results\n"
     "  map        draw the exact attention map beside the Monarch one\n"
+    "  verify     compare devices stage by stage with a reference or with each other\n"
     "\n"
     "'monarch COMMAND --help' tells the options of a command, 'monarch --version' the version.\n"
     "Exit status: 0 done, 1 a device failed or gave a wrong result, 2 bad input or a file that\n"
@@ -29,10 +30,9 @@ static const struct {
     const char *title; /* in front of messages */
     int (*function)(int argc, char **argv);
 } commands[] = {
-    {"run", "monarch run", command_run},
-    {"devices", "monarch devices", command_devices},
-    {"bench", "monarch bench", command_bench},
-    {"map", "monarch map", command_map},
+    {"run", "monarch run", command_run},          {"devices", "monarch devices", command_devices},
+    {"bench", "monarch bench", command_bench},    {"map", "monarch map", command_map},
+    {"verify", "monarch verify", command_verify},
 };
 
 /*
@@ -56,15 +56,15 @@ static int run_command(int argc, char **argv)
             return commands[i].function(argc, argv);
         }
     }
-    return fail(TOOL_USAGE, "'%s' is not a command; accepted are run, devices, bench and map",
-                argv[0]);
+    return fail(TOOL_USAGE,
+                "'%s' is not a command; accepted are run, devices, bench, map and verify", argv[0]);
 }
 
 static int run_tool(int argc, char **argv)
 {
     if (argc < 2) {
-        return fail(TOOL_USAGE, "no command given; accepted are run, devices, bench and map, or "
-                                "--help");
+        return fail(TOOL_USAGE, "no command given; accepted are run, devices, bench, map and "
+                                "verify, or --help");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         fputs(help, stdout);

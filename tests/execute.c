@@ -157,32 +157,6 @@ monarch_status test_attention(monarch_device *device, test_inputs *inputs, monar
                              pointer_to(&inputs->mask), pointer_to(&inputs->out), error);
 }
 
-static void keep_one(test_tensor *t, int64_t b, int64_t h)
-{
-    if (t->memory == NULL)
-        return;
-    t->origin = test_tensor_at(t, b, h, 0);
-    t->batch = 1;
-    t->heads = 1;
-}
-
-test_inputs test_one_head(const test_inputs *inputs, int64_t b, int64_t h)
-{
-    test_inputs one = *inputs;
-    int64_t kv_head = test_inputs_kv_head(inputs, h);
-
-    keep_one(&one.q, b, h);
-    keep_one(&one.k, b, kv_head);
-    keep_one(&one.v, b, kv_head);
-    keep_one(&one.out, b, h);
-    keep_one(&one.mask, b, 0);
-    one.problem.batch = 1;
-    one.problem.heads = 1;
-    one.problem.kv_heads = 1;
-    one.valid = &inputs->valid[b * inputs->q.tokens];
-    return one;
-}
-
 float *test_compute_on(monarch_device *device, const char *variant, test_inputs *inputs,
                        test_report *report)
 {

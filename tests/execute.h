@@ -51,7 +51,4 @@ float *test_compute(const test_entry *entry, test_inputs *inputs, test_report *r
 /* By monarch_attention, on the host memory of the inputs. */
 monarch_status test_attention(monarch_device *device, test_inputs *inputs, monarch_error *error);
 
-/* One head of the inputs as a problem of its own, in the same memory. Not to be freed. */
-test_inputs test_one_head(const test_inputs *inputs, int64_t b, int64_t h);
-
 #endif

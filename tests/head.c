@@ -72,18 +72,43 @@ int head_stage_has_y(const head_data *head, uint32_t index)
     return index == 2 * head->p.steps - 2;
 }
 
+/*
+ * Nothing is promised of the row of a masked token whose query is not finite, unless no token is
+ * left at all. The equations make most such rows NaN, but not all: scores may be infinite.
+ */
+static void forget_rows(const head_data *head, double *rows)
+{
+    const oracle_problem *p = &head->p;
+    int64_t D = p->head_dim, Dv = p->value_dim;
+
+    if (p->mask == NULL || memchr(p->mask, 1, (size_t)p->tokens) == NULL)
+        return;
+    for (int64_t n = 0; n < p->tokens; n++) {
+        int finite = p->mask[n];
+        for (int64_t f = 0; f < D && !p->mask[n]; f++) {
+            finite = isfinite(head->q[n * D + f]);
+            if (!finite)
+                break;
+        }
+        for (int64_t f = 0; f < Dv && !finite; f++)
+            rows[n * Dv + f] = NAN;
+    }
+}
+
 void head_stage_oracle(const head_data *head, uint32_t index, const oracle_values *in,
                        const oracle_values *out, double *rows)
 {
     const oracle_problem *p = &head->p;
 
-    if (!head_stage_is_left(index))
+    if (!head_stage_is_left(index)) {
         no_memory(
             oracle_right(p, head->k, head_stage_has_y(head, index) ? head->v : NULL, in, out));
-    else if (head_stage_is_last(head, index))
+    } else if (head_stage_is_last(head, index)) {
         no_memory(oracle_left_out(p, head->q, in, rows));
-    else
+        forget_rows(head, rows);
+    } else {
         no_memory(oracle_left(p, head->q, in, out));
+    }
 }
 
 void head_stage_naive(const head_data *head, const naive_form *form, uint32_t index,

@@ -368,3 +368,29 @@ void test_inputs_head(const test_inputs *inputs, int64_t b, int64_t h, double *q
     read_head(&inputs->k, b, test_inputs_kv_head(inputs, h), k);
     read_head(&inputs->v, b, test_inputs_kv_head(inputs, h), v);
 }
+
+static void keep_one(test_tensor *t, int64_t b, int64_t h)
+{
+    if (t->memory == NULL)
+        return;
+    t->origin = test_tensor_at(t, b, h, 0);
+    t->batch = 1;
+    t->heads = 1;
+}
+
+test_inputs test_one_head(const test_inputs *inputs, int64_t b, int64_t h)
+{
+    test_inputs one = *inputs;
+    int64_t kv_head = test_inputs_kv_head(inputs, h);
+
+    keep_one(&one.q, b, h);
+    keep_one(&one.k, b, kv_head);
+    keep_one(&one.v, b, kv_head);
+    keep_one(&one.out, b, h);
+    keep_one(&one.mask, b, 0);
+    one.problem.batch = 1;
+    one.problem.heads = 1;
+    one.problem.kv_heads = 1;
+    one.valid = &inputs->valid[b * inputs->q.tokens];
+    return one;
+}

@@ -88,6 +88,9 @@ oracle_problem test_inputs_oracle(const test_inputs *inputs, int64_t b);
 void test_inputs_head(const test_inputs *inputs, int64_t b, int64_t h, double *q, double *k,
                       double *v);
 
+/* One head of the inputs as a problem of its own, in the same memory. Not to be freed. */
+test_inputs test_one_head(const test_inputs *inputs, int64_t b, int64_t h);
+
 /* calloc that does not return NULL. */
 void *test_alloc(size_t count, size_t size) __attribute__((returns_nonnull));
 

@@ -49,7 +49,9 @@ for header in "$source"/include/monarch/*.h; do
 done
 need_file 'libmonarch.so'
 need_file 'libmonarch.a'
+need_file 'libmonarch-verify.so'
 need_file 'pkgconfig/monarch.pc'
+need_file 'pkgconfig/monarch-verify.pc'
 need_file 'cmake/monarch/monarch-config.cmake'
 need_file 'cmake/monarch/monarch-config-version.cmake'
 libdir=$(dirname "$(find "$prefix" -name libmonarch.so)")
@@ -63,8 +65,8 @@ if [ -x "$build/bench/monarch" ]; then
 else
     echo "the tool is not part of this build: not looked for"
 fi
-expected='/(include/monarch/|bin/monarch$|libmonarch\.|man1/|completions/|share/monarch/|'
-expected+='pkgconfig/|cmake/monarch/)'
+expected='/(include/monarch/|bin/monarch$|libmonarch\.|libmonarch-verify\.|man1/|completions/|'
+expected+='share/monarch/|pkgconfig/|cmake/monarch/)'
 stray=$(find "$prefix" -type f | grep -vE "$expected" || true)
 [ -z "$stray" ] || fail "installed, but not expected: $stray"
 
@@ -78,7 +80,7 @@ esac
 # pkg-config: the tree lies below DESTDIR, so its prefix is given anew.
 export PKG_CONFIG_PATH=$libdir/pkgconfig PKG_CONFIG_LIBDIR=$libdir/pkgconfig
 pc() {
-    pkg-config --define-variable=prefix="$prefix" "$@" monarch
+    pkg-config --define-variable=prefix="$prefix" "$@" "${package:-monarch}"
 }
 version=$(pc --modversion)
 grep -q "\"$version\"" "$source/include/monarch/version.h" ||
@@ -94,6 +96,12 @@ if readelf -d "$work/static" | grep -q 'NEEDED.*libmonarch'; then
     fail "the static program needs libmonarch.so"
 fi
 run_example static
+
+package=monarch-verify
+# shellcheck disable=SC2046
+"${cc[@]}" -std=c11 -Wall -Wextra -Werror "$source/tests/example_verify.c" $(pc --cflags --libs) \
+    -lm -o "$work/verify"
+run_example verify LD_LIBRARY_PATH="$libdir"
 
 if ! command -v cmake >/dev/null; then
     echo "skipped: the CMake half, there is no cmake here"

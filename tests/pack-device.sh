@@ -33,8 +33,8 @@ rm -rf "$pack"/*/__pycache__ "$pack"/*/*/__pycache__
 programs=()
 while IFS= read -r program; do
     programs+=("$program")
-    cp "$build/$program" "$pack/$program"
-done < <(cd "$build" && find bench tests -maxdepth 2 -type f -perm -u+x ! -name '*.*' |
+    (cd "$build" && cp --parents "$program" "$pack")
+done < <(cd "$build" && find bench tests -maxdepth 3 -type f -perm -u+x ! -name '*.*' |
     LC_ALL=C sort)
 # Libraries that tests load instead of the system's.
 (cd "$build" && find tests \( -type f -o -type l \) -name '*.so*' ! -path '*.p/*' \

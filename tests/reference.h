@@ -69,6 +69,9 @@ void stage_arrays_free(stage_arrays *arrays);
  * is too small for aR / cR to survive that, both are set to 0. Belongs to the reference.
  */
 const stage_alone *reference_alone(reference *r, uint32_t index);
+
+/* The same on what another backend's stage gave (arrays that it has not are NULL), to be freed. */
+stage_alone *stage_alone_create(const reference *r, uint32_t index, const stage_arrays *given);
 void stage_alone_free(stage_alone *alone);
 
 /*
@@ -77,5 +80,15 @@ void stage_alone_free(stage_alone *alone);
  * weights and sums.
  */
 int reference_within_values(const reference *r, const float *out, char *text, size_t capacity);
+
+/*
+ * f32 results where no score exceeds TOLERANCE_F32_SCORES: GOOD or BAD by
+ * TOLERANCE_F32_RELATIVE, or a NOTE that the inputs do not decide the result that far. `text`
+ * has the words for the latter two.
+ */
+typedef enum result_verdict { RESULT_GOOD, RESULT_NOTE, RESULT_BAD } result_verdict;
+
+result_verdict reference_check_relative(const reference *r, const float *out, char *text,
+                                        size_t capacity);
 
 #endif

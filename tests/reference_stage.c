@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reference.h"
 
-#include <inttypes.h>
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "head.h"
 #include "naive.h"
 
-/* Single stages on given inputs, and the check that holds whatever the weights. */
+/* Single stages on given inputs. */
 
 /* Under this, aR and cR have lost digits as f32 that aR / cR would need. */
 #define SMALLEST_CHOSEN 0x1p-100
@@ -48,17 +45,45 @@ static void to_float(float *to, const expected *from)
         to[i] = (float)from->value[i];
 }
 
+static void copy_float(float *to, const float *from, size_t count)
+{
+    memcpy(to, from, count * sizeof *to);
+}
+
 static void make_inputs(const reference *r, uint32_t index, const stage_arrays *arrays)
 {
     const stage_expected *from = &r->stages[index - 1];
-    size_t D = (size_t)r->inputs.q.features;
 
     to_float(arrays->aL, &from->aL);
     to_float(arrays->cL, &from->cL);
     to_float(arrays->aR, &from->aR);
     to_float(arrays->cR, &from->cR);
     to_float(arrays->y, &from->y);
-    for (size_t row = 0; row < from->cR.count; row++) {
+}
+
+/* The same from what somebody else's stage gave; arrays that it does not have are NULL. */
+static void copy_inputs(const reference *r, const stage_arrays *given, const stage_arrays *arrays)
+{
+    size_t rows = row_count(&r->inputs), D = (size_t)r->inputs.q.features;
+
+    if (given->aL != NULL)
+        copy_float(arrays->aL, given->aL, rows * D);
+    if (given->cL != NULL)
+        copy_float(arrays->cL, given->cL, rows);
+    if (given->aR != NULL)
+        copy_float(arrays->aR, given->aR, rows * D);
+    if (given->cR != NULL)
+        copy_float(arrays->cR, given->cR, rows);
+    if (given->y != NULL)
+        copy_float(arrays->y, given->y, rows * (size_t)r->inputs.v.features);
+}
+
+/* A cR from which aR / cR cannot be had any more stands for "no query chose this block". */
+static void clear_unchosen(const reference *r, const stage_arrays *arrays)
+{
+    size_t D = (size_t)r->inputs.q.features;
+
+    for (size_t row = 0; row < row_count(&r->inputs); row++) {
         if ((double)arrays->cR[row] >= SMALLEST_CHOSEN)
             continue;
         arrays->cR[row] = 0.0f;
@@ -75,11 +100,6 @@ static stage_arrays head_of(const reference *r, const stage_arrays *arrays, int6
                          arrays->y + row * (size_t)r->inputs.v.features};
 
     return part;
-}
-
-static void copy_float(float *to, const float *from, size_t count)
-{
-    memcpy(to, from, count * sizeof *to);
 }
 
 static void copy_double(double *to, const float *from, size_t count)
@@ -269,22 +289,29 @@ static void expect_stage(stage_alone *alone)
     make_refinable(alone, &alone->out);
 }
 
-const stage_alone *reference_alone(reference *r, uint32_t index)
+stage_alone *stage_alone_create(const reference *r, uint32_t index, const stage_arrays *given)
 {
-    stage_alone *alone;
+    stage_alone *alone = test_alloc(1, sizeof *alone);
 
-    if (r->alone[index] != NULL)
-        return r->alone[index];
-    alone = test_alloc(1, sizeof *alone);
     alone->whole = r;
     alone->index = index;
     if (index > 0) {
         stage_arrays_alloc(&alone->inputs, &r->inputs);
-        make_inputs(r, index, &alone->inputs);
+        if (given != NULL)
+            copy_inputs(r, given, &alone->inputs);
+        else
+            make_inputs(r, index, &alone->inputs);
+        clear_unchosen(r, &alone->inputs);
     }
     expect_stage(alone);
-    r->alone[index] = alone;
     return alone;
+}
+
+const stage_alone *reference_alone(reference *r, uint32_t index)
+{
+    if (r->alone[index] == NULL)
+        r->alone[index] = stage_alone_create(r, index, NULL);
+    return r->alone[index];
 }
 
 void stage_alone_free(stage_alone *alone)
@@ -295,60 +322,4 @@ void stage_alone_free(stage_alone *alone)
     stage_expected_free(&alone->stage);
     expected_free(&alone->out);
     free(alone);
-}
-
-/* The least and the largest unmasked value of feature f that head h of batch entry b reads. */
-static void bounds(const test_inputs *inputs, int64_t b, int64_t h, int64_t f, float *least,
-                   float *most)
-{
-    const test_tensor *v = &inputs->v;
-
-    *least = INFINITY;
-    *most = -INFINITY;
-    for (int64_t n = 0; n < v->tokens; n++) {
-        float x;
-        if (!inputs->valid[b * v->tokens + n])
-            continue;
-        x = test_tensor_get(v, b, test_inputs_kv_head(inputs, h), n, f);
-        *least = x < *least ? x : *least;
-        *most = x > *most ? x : *most;
-    }
-    if (*least > *most) /* a wholly masked sequence gives zeros */
-        *least = *most = 0.0f;
-}
-
-/*
- * By how much, relatively, the weights of a row may sum to something else than 1: R, L, y and out
- * are each rounded once in the dtype, and sums of B and of M terms are rounded in f32.
- */
-static float slack_of_sums(const test_inputs *inputs)
-{
-    double sums = (double)(inputs->block + inputs->blocks) * tolerance_eps(MONARCH_F32);
-
-    return (float)(2.0 * tolerance_eps(inputs->dtype) + sums);
-}
-
-int reference_within_values(const reference *r, const float *out, char *text, size_t capacity)
-{
-    const test_tensor *t = &r->inputs.out;
-
-    for (int64_t b = 0; b < t->batch; b++)
-        for (int64_t h = 0; h < t->heads; h++)
-            for (int64_t f = 0; f < t->features; f++) {
-                float least, most, slack = slack_of_sums(&r->inputs);
-                bounds(&r->inputs, b, h, f, &least, &most);
-                slack *= fabsf(least) > fabsf(most) ? fabsf(least) : fabsf(most);
-                for (int64_t n = 0; n < t->tokens; n++) {
-                    size_t at = (size_t)(((b * t->heads + h) * t->tokens + n) * t->features + f);
-                    if (isnan(r->out.value[at]) ||
-                        (out[at] >= least - slack && out[at] <= most + slack))
-                        continue;
-                    snprintf(text, capacity,
-                             "out at [%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64
-                             "] is %.9g, outside of the values from %.9g to %.9g",
-                             b, h, n, f, (double)out[at], (double)least, (double)most);
-                    return 0;
-                }
-            }
-    return 1;
 }

@@ -239,16 +239,19 @@ if ! $quick; then
 
     header "Fuzzing with clang"
     echo "left out here: the cuda, opencl and vulkan backends; this is also the build without them"
+    # fuzz NAME CORPUS SECONDS LENGTH
     fuzz() {
         # New inputs go to a folder of their own; the committed ones are only read.
-        mkdir -p "$log/corpus"
-        "$root/fuzz/tests/checks/fuzz_problem" -max_total_time=30 -max_len=96 -print_final_stats=1 \
-            -artifact_prefix="$log/" "$log/corpus" tests/checks/corpus/problem
+        mkdir -p "$log/corpus/$2"
+        "$root/fuzz/tests/checks/$1" -max_total_time="$3" -max_len="$4" -print_final_stats=1 \
+            -artifact_prefix="$log/" "$log/corpus/$2" "tests/checks/corpus/$2"
     }
     export CC=clang
     build fuzz --buildtype=debugoptimized -Dfuzz=true -Dbench=false -Dcuda=disabled \
         -Dopencl=disabled -Dvulkan=disabled -Dc_args=-fsanitize=fuzzer-no-link \
-        -Db_sanitize=address,undefined -Db_lundef=false && check fuzz fuzz &&
+        -Db_sanitize=address,undefined -Db_lundef=false &&
+        check fuzz-problem fuzz fuzz_problem problem 30 96 &&
+        check fuzz-npy fuzz fuzz_npy npy 20 512 &&
         run_tests fuzz cuda_absent opencl_absent vulkan_absent
     unset CC
     footer

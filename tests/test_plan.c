@@ -14,7 +14,6 @@
 static void check_output(const reference *r, const char *what, test_report *report)
 {
     float *out = test_alloc(r->out.count, sizeof *out);
-    comparison result;
     char text[512];
 
     test_inputs_output(&r->inputs, out);
@@ -22,14 +21,15 @@ static void check_output(const reference *r, const char *what, test_report *repo
         test_fail(report, "%s: %s", what, text);
     if (r->determined)
         test_compare(report, what, &r->out, r->inputs.dtype, out);
-    if (r->inputs.dtype == MONARCH_F32 && r->largest_score <= TOLERANCE_F32_SCORES) {
-        expected_compare(&r->out, MONARCH_F32, out, &result);
-        if (r->sensitivity > TOLERANCE_F32_SENSITIVITY)
-            test_note(report, "inputs alone decide the result to %.2g, so %.2g is not asked",
-                      r->sensitivity, TOLERANCE_F32_RELATIVE);
-        else if (result.relative > TOLERANCE_F32_RELATIVE)
-            test_fail(report, "%s: relative error %.3g exceeds %.2g, though no score exceeds %.3g",
-                      what, result.relative, TOLERANCE_F32_RELATIVE, r->largest_score);
+    switch (reference_check_relative(r, out, text, sizeof text)) {
+    case RESULT_NOTE:
+        test_note(report, "%s", text);
+        break;
+    case RESULT_BAD:
+        test_fail(report, "%s: %s", what, text);
+        break;
+    default:
+        break;
     }
     if (test_inputs_touched(&r->inputs, text, sizeof text))
         test_fail(report, "%s: %s", what, text);

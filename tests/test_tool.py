@@ -250,7 +250,7 @@ def test_devices():
 def test_help(man_page, completion):
     manual = open(man_page).read().replace('\\-', '-') if man_page else ''
     shell = open(completion).read() if completion else ''
-    for command in '', 'run', 'devices', 'bench', 'map':
+    for command in '', 'run', 'devices', 'bench', 'map', 'verify':
         result = monarch(*([command] if command else []), '--help')
         text = result.stdout.decode()
         check('help %s' % command, result.returncode == 0 and text.startswith('usage: monarch') and

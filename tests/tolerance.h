@@ -76,6 +76,22 @@ typedef struct comparison {
 int expected_compare(const expected *e, monarch_dtype dtype, const float *actual,
                      comparison *result);
 
+/*
+ * The same against what another backend gave, where that is not NULL. Each of the two may be as far
+ * from what is right as the policy says, so they may be twice that apart.
+ */
+int expected_compare_with(const expected *e, monarch_dtype dtype, const float *actual,
+                          const float *other, comparison *result);
+
+/* Batch, head, token or block, position or 0, feature of an element. */
+void expected_place(const expected *e, size_t element, int64_t at[5]);
+
+/*
+ * The error of one element in units of its magnitude, as in comparison.worst_error: NaN where
+ * nothing is promised, infinite where a value is not finite that should be, or the reverse.
+ */
+double expected_units(const expected *e, const float *actual, const float *other, size_t i);
+
 /* What was compared with what, as one line. */
 void comparison_print(const expected *e, const comparison *result, char *text, size_t capacity);
 

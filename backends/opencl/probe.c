@@ -142,7 +142,8 @@ static mn_opencl_answer ask(mn_opencl_device *device, mn_reason *reason)
              error.message);
     mn_log(device->base.instance, MONARCH_LOG_WARNING,
            "opencl:%u goes without its matrix units: %s", device->base.info.index, error.message);
-    return MN_OPENCL_NO;
+    /* Memory may be there the next time; whatever else went wrong is a matter of the device. */
+    return status == MONARCH_ERROR_OUT_OF_MEMORY ? MN_OPENCL_UNASKED : MN_OPENCL_NO;
 }
 
 bool mn_opencl_has_matrix(const monarch_device *base, mn_reason *reason)

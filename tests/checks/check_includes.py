@@ -20,6 +20,8 @@ NATIVE = {"cuda": r"cuda\w*\.h", "opencl": r"CL/\w+\.h", "vulkan": r"vulkan/\w+\
 NATIVE_PUBLIC = {f"include/monarch/{name}.h": name for name in NATIVE}
 # Tests that link the static library on purpose and look inside it.
 WHITE_BOX = re.compile(r"^tests/(checks/)?white_\w+\.[ch]$")
+# Fuzz targets of what the tool reads.
+FUZZES_TOOL = re.compile(r"^tests/checks/fuzz_\w+\.c$")
 INCLUDE = re.compile(r"^\s*#\s*include\s*([<\"])([^>\"]+)[>\"]")
 
 
@@ -60,7 +62,8 @@ def may_reach(name, target):
     if re.match(r"tests/oracle\w*\.[ch]$", name):
         return bool(re.match(r"tests/oracle\w*\.h$", target))
     if top == "tests":
-        return public or target.startswith("tests/") or bool(WHITE_BOX.match(name))
+        return (public or target.startswith("tests/") or bool(WHITE_BOX.match(name))
+                or (target.startswith("bench/") and bool(FUZZES_TOOL.match(name))))
     if top == "bench":
         return public or target.startswith(("bench/", "tests/"))
     return target.startswith("shaders/")
@@ -125,6 +128,7 @@ def self_test():
         "tests/help.h": "#include <monarch/a.h>\n",
         "tests/white_a.c": '#include "core/a.h"\n',
         "tests/checks/b.c": '#include "help.h"\n#include <cmocka.h>\n',
+        "tests/checks/fuzz_a.c": '#include "../../bench/made.h"\n',
         "bench/a.c": '#include "tests/help.h"\n#include "made.h"\n',
     }
     bad = {
@@ -137,6 +141,7 @@ def self_test():
         "backends/cpu/b.c": "#include <CL/cl.h>\n",
         "tests/oracle.c": '#include "help.h"\n',
         "tests/black.c": '#include "core/a.h"\n',
+        "tests/checks/b.h": '#include "../../bench/made.h"\n',
         "bench/b.c": '#include "core/a.h"\n',
         "bench/c.c": '#include "absent.h"\n',
     }

@@ -41,7 +41,7 @@ static VkResult create_pool(VkDevice device, const VkCommandPoolCreateInfo *info
     if (!fake_enter("vkCreateCommandPool"))
         return fake_state.fail_with;
     *pool = fake_make(sizeof **pool);
-    fake_state.live.command_pools++;
+    fake_count(&fake_state.live.command_pools, 1);
     return VK_SUCCESS;
 }
 
@@ -52,7 +52,7 @@ static void destroy_pool(VkDevice device, VkCommandPool pool,
     (void)allocator;
     if (!pool)
         return;
-    fake_state.live.command_pools--;
+    fake_count(&fake_state.live.command_pools, -1);
     free(pool->buffers);
     free(pool);
 }
@@ -180,7 +180,7 @@ static VkResult create_semaphore(VkDevice device, const VkSemaphoreCreateInfo *i
     if (!type || type->semaphoreType != VK_SEMAPHORE_TYPE_TIMELINE)
         fake_misuse("vkCreateSemaphore", "no timeline");
     *semaphore = fake_make(sizeof **semaphore);
-    fake_state.live.semaphores++;
+    fake_count(&fake_state.live.semaphores, 1);
     return VK_SUCCESS;
 }
 
@@ -189,7 +189,7 @@ static void destroy_semaphore(VkDevice device, VkSemaphore semaphore,
 {
     (void)device;
     (void)allocator;
-    fake_state.live.semaphores -= semaphore != VK_NULL_HANDLE;
+    fake_count(&fake_state.live.semaphores, -(semaphore != VK_NULL_HANDLE));
     free(semaphore);
 }
 
@@ -236,7 +236,7 @@ static VkResult create_queries(VkDevice device, const VkQueryPoolCreateInfo *inf
     if (info->queryCount > 64)
         abort();
     *pool = fake_make(sizeof **pool);
-    fake_state.live.query_pools++;
+    fake_count(&fake_state.live.query_pools, 1);
     return VK_SUCCESS;
 }
 
@@ -245,7 +245,7 @@ static void destroy_queries(VkDevice device, VkQueryPool pool,
 {
     (void)device;
     (void)allocator;
-    fake_state.live.query_pools -= pool != VK_NULL_HANDLE;
+    fake_count(&fake_state.live.query_pools, -(pool != VK_NULL_HANDLE));
     free(pool);
 }
 

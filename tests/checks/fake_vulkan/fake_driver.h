@@ -50,4 +50,10 @@ typedef struct fake_function {
 
 PFN_vkVoidFunction fake_find_in(const fake_function *table, size_t count, const char *name);
 
+/* Changes a count of what is alive; calls come from several threads. */
+static inline void fake_count(int *counter, int by)
+{
+    __atomic_add_fetch(counter, by, __ATOMIC_RELAXED);
+}
+
 #endif

@@ -35,7 +35,7 @@ static VkResult allocate_memory(VkDevice device, const VkMemoryAllocateInfo *inf
         return VK_ERROR_OUT_OF_DEVICE_MEMORY;
     *memory = fake_make(sizeof **memory);
     **memory = (struct VkDeviceMemory_T){bytes, info->allocationSize, info->memoryTypeIndex};
-    fake_state.live.memories++;
+    fake_count(&fake_state.live.memories, 1);
     return VK_SUCCESS;
 }
 
@@ -46,7 +46,7 @@ static void free_memory(VkDevice device, VkDeviceMemory memory,
     (void)allocator;
     if (!memory)
         return;
-    fake_state.live.memories--;
+    fake_count(&fake_state.live.memories, -1);
     munmap(memory->bytes, memory->size);
     free(memory);
 }
@@ -76,7 +76,7 @@ static VkResult create_buffer(VkDevice device, const VkBufferCreateInfo *info,
         fake_misuse("vkCreateBuffer", "0 bytes");
     *buffer = fake_make(sizeof **buffer);
     (*buffer)->size = info->size;
-    fake_state.live.buffers++;
+    fake_count(&fake_state.live.buffers, 1);
     return VK_SUCCESS;
 }
 
@@ -84,7 +84,7 @@ static void destroy_buffer(VkDevice device, VkBuffer buffer, const VkAllocationC
 {
     (void)device;
     (void)allocator;
-    fake_state.live.buffers -= buffer != VK_NULL_HANDLE;
+    fake_count(&fake_state.live.buffers, -(buffer != VK_NULL_HANDLE));
     free(buffer);
 }
 

@@ -20,14 +20,14 @@ static VkResult create_device(VkPhysicalDevice physical, const VkDeviceCreateInf
     if (info->queueCreateInfoCount != 1 || info->pQueueCreateInfos[0].queueFamilyIndex != 1)
         fake_misuse("vkCreateDevice", "the family has no compute");
     *device = fake_make(sizeof(object));
-    fake_state.live.devices++;
+    fake_count(&fake_state.live.devices, 1);
     return VK_SUCCESS;
 }
 
 static void destroy_device(VkDevice device, const VkAllocationCallbacks *allocator)
 {
     (void)allocator;
-    fake_state.live.devices--;
+    fake_count(&fake_state.live.devices, -1);
     if (fake_state.live.devices == 0 && fake_vulkan_alive() > fake_state.live.instances)
         fake_misuse("vkDestroyDevice", "its objects are alive");
     free(device);
@@ -52,7 +52,7 @@ static VkResult create_shader(VkDevice device, const VkShaderModuleCreateInfo *i
     if (info->codeSize % 4 != 0 || info->codeSize < 20 || info->pCode[0] != 0x07230203)
         fake_misuse("vkCreateShaderModule", "no SPIR-V");
     *shader = fake_make(sizeof(object));
-    fake_state.live.shader_modules++;
+    fake_count(&fake_state.live.shader_modules, 1);
     return VK_SUCCESS;
 }
 
@@ -61,7 +61,7 @@ static void destroy_shader(VkDevice device, VkShaderModule shader,
 {
     (void)device;
     (void)allocator;
-    fake_state.live.shader_modules -= shader != VK_NULL_HANDLE;
+    fake_count(&fake_state.live.shader_modules, -(shader != VK_NULL_HANDLE));
     free(shader);
 }
 
@@ -75,7 +75,7 @@ static VkResult create_layout(VkDevice device, const VkPipelineLayoutCreateInfo 
     if (info->pPushConstantRanges[0].size > 128)
         fake_misuse("vkCreatePipelineLayout", "more push constants than every device has");
     *layout = fake_make(sizeof(object));
-    fake_state.live.layouts++;
+    fake_count(&fake_state.live.layouts, 1);
     return VK_SUCCESS;
 }
 
@@ -84,7 +84,7 @@ static void destroy_layout(VkDevice device, VkPipelineLayout layout,
 {
     (void)device;
     (void)allocator;
-    fake_state.live.layouts -= layout != VK_NULL_HANDLE;
+    fake_count(&fake_state.live.layouts, -(layout != VK_NULL_HANDLE));
     free(layout);
 }
 
@@ -100,7 +100,7 @@ static VkResult create_pipelines(VkDevice device, VkPipelineCache cache, uint32_
         fake_misuse("vkCreateComputePipelines", "something is missing");
     fake_state.latest_cache = cache;
     *pipelines = fake_make(sizeof(object));
-    fake_state.live.pipelines++;
+    fake_count(&fake_state.live.pipelines, 1);
     return VK_SUCCESS;
 }
 
@@ -109,7 +109,7 @@ static void destroy_pipeline(VkDevice device, VkPipeline pipeline,
 {
     (void)device;
     (void)allocator;
-    fake_state.live.pipelines -= pipeline != VK_NULL_HANDLE;
+    fake_count(&fake_state.live.pipelines, -(pipeline != VK_NULL_HANDLE));
     free(pipeline);
 }
 
@@ -122,7 +122,7 @@ static VkResult create_cache(VkDevice device, const VkPipelineCacheCreateInfo *i
         return fake_state.fail_with;
     fake_state.initial_cache_bytes = info->initialDataSize;
     *cache = fake_make(sizeof(object));
-    fake_state.live.caches++;
+    fake_count(&fake_state.live.caches, 1);
     return VK_SUCCESS;
 }
 
@@ -131,7 +131,7 @@ static void destroy_cache(VkDevice device, VkPipelineCache cache,
 {
     (void)device;
     (void)allocator;
-    fake_state.live.caches -= cache != VK_NULL_HANDLE;
+    fake_count(&fake_state.live.caches, -(cache != VK_NULL_HANDLE));
     free(cache);
 }
 

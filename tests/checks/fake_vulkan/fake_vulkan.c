@@ -83,7 +83,7 @@ static VkResult create_instance(const VkInstanceCreateInfo *info,
         return fake_state.fail_with;
     *instance = fake_make(sizeof **instance);
     (*instance)->version = info->pApplicationInfo->apiVersion;
-    fake_state.live.instances++;
+    fake_count(&fake_state.live.instances, 1);
     return VK_SUCCESS;
 }
 
@@ -92,7 +92,7 @@ static void destroy_instance(VkInstance instance, const VkAllocationCallbacks *a
     (void)allocator;
     if (fake_state.live.instances == 1 && fake_vulkan_alive() > 1)
         fake_misuse("vkDestroyInstance", "devices are alive");
-    fake_state.live.instances--;
+    fake_count(&fake_state.live.instances, -1);
     free(instance);
 }
 
