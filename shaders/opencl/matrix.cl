@@ -19,7 +19,8 @@ enum {
     TERM_BYTES = 2 * 4 * MN_COLUMNS,
     STAGE_BYTES = TILE_BYTES * (HAS_RESULT ? 2 : 1) + TERM_BYTES,
     ROWS_BYTES = MN_WARPS * WARP_ROWS * PITCH,
-    GROUP_BYTES = ROWS_BYTES + (MN_STAGES == 2 ? 2 : 1) * STAGE_BYTES,
+    BUFFERS = MN_STAGES == 2 ? 2 : 1,
+    GROUP_BYTES = ROWS_BYTES + BUFFERS * STAGE_BYTES,
     THREADS = MN_WARPS * WARP /* that share a group */
 };
 
@@ -189,11 +190,10 @@ INLINE void attend_tiles(const mn_stage_params *p, const warp_task *task)
     load_rows(rows, &task->rows, task->row0, WARP_ROWS, &task->rows_there, task->lane, WARP);
     const int tiles = (p->columns + MN_COLUMNS - 1) / MN_COLUMNS;
     /* With two stages the loop starts one tile early, to load the first. */
-    for (int tile = 1 - MN_STAGES; tile < tiles; tile++) {
-        const int next = tile + MN_STAGES - 1;
+    for (int tile = 1 - BUFFERS; tile < tiles; tile++) {
+        const int next = tile + BUFFERS - 1;
         if (next < tiles)
-            load_tile(p, task, task->tile_memory + next % MN_STAGES * STAGE_BYTES,
-                      next * MN_COLUMNS);
+            load_tile(p, task, task->tile_memory + next % BUFFERS * STAGE_BYTES, next * MN_COLUMNS);
         if (tile < 0)
             continue;
         if (next == tile || next >= tiles)
@@ -201,7 +201,7 @@ INLINE void attend_tiles(const mn_stage_params *p, const warp_task *task)
         else
             copies_wait_but_last();
         barrier(CLK_LOCAL_MEM_FENCE);
-        __local uchar *stage = task->tile_memory + tile % MN_STAGES * STAGE_BYTES;
+        __local uchar *stage = task->tile_memory + tile % BUFFERS * STAGE_BYTES;
         const __local float *terms = (const __local float *)(stage + STAGE_BYTES - TERM_BYTES);
         float s[N][4], shrink[2];
         uint weights[N / 2][4];
