@@ -193,8 +193,6 @@ tiled f16 two_blocks_first_short
 tiled f32 mask_random_nan_q
 tiled bf16 dim_33_value_31
 tiled f16 block_1_steps_3
-tiled f16 block_2
-tiled f16 block_above_n
 plain bf16 odd_n_begin
 plain f16 mask_random_nan_q
 END

@@ -14,8 +14,6 @@ enum {
     LEAST_CAPABILITY = 80,
     WIDEST = 128,
     MOST_WARPS = 4,   /* that share a group; more were slower on an H100 */
-    LEAST_WARPS = 2,  /* with all columns at once; with fewer, tiles */
-    MOST_WHOLE = 128, /* columns at once; more are too many for the registers */
     PACKED_WARPS = 4, /* of a work-group that holds several groups */
     ROWS = 16,        /* of a warp */
     MOST_INDEX = 1 << 24
@@ -25,7 +23,7 @@ enum {
 enum { RIGHT, RIGHT_VALUE, LEFT_STATS, LEFT_MEAN, LEFT_OUT };
 
 typedef struct tiling {
-    int width, columns, warps, packed, stages, row_splits, passes;
+    int width, columns, warps, packed, stages, row_splits;
     uint32_t local_memory;
 } tiling;
 
@@ -39,8 +37,7 @@ static bool fits(const mn_opencl_limits *limits, bool has_result, tiling *t)
 {
     int pitch = 2 * t->width + 16;
     int stage = t->columns * pitch * (has_result ? 2 : 1) + 2 * 4 * t->columns;
-    int stages = t->stages > 1 ? t->stages : 1;
-    t->local_memory = (uint32_t)(t->packed * (t->warps * ROWS * pitch + stages * stage));
+    t->local_memory = (uint32_t)(t->packed * (t->warps * ROWS * pitch + t->stages * stage));
     return t->local_memory <= limits->local_memory;
 }
 
@@ -59,20 +56,13 @@ static bool share_rows(const mn_step *step, const mn_opencl_limits *limits, int 
 }
 
 /*
- * Cuts a step: all columns at once where local memory holds them, else tiles. What does not fit is
- * given up in this order: groups that share a work-group, the second stage, warps. False when
- * nothing helps.
+ * Cuts a step. What does not fit into local memory is given up in this order: groups that share a
+ * work-group, the second stage, warps. False when nothing helps.
  */
 static bool cut(const mn_step *step, const mn_opencl_limits *limits, tiling *t)
 {
     int64_t features = step->result.width > step->depth ? step->result.width : step->depth;
-    *t = (tiling){.width = features <= 96 ? round_up(features, 32) : WIDEST, .passes = 1};
-    if (step->columns <= MOST_WHOLE) {
-        t->columns = round_up(step->columns, 16);
-        for (int most = MOST_WARPS; most >= LEAST_WARPS; most /= 2)
-            if (share_rows(step, limits, most, t))
-                return true;
-    }
+    *t = (tiling){.width = features <= 96 ? round_up(features, 32) : WIDEST};
     int most_columns = step->result.width > 0 ? 32 : 64;
     int64_t tiles = (step->columns + most_columns - 1) / most_columns;
     t->columns = round_up((step->columns + tiles - 1) / tiles, 16);
@@ -130,8 +120,8 @@ static void fill(mn_opencl_launch *launch, int form, const mn_launch_params *par
     launch->params.block.row_splits = t->row_splits;
     snprintf(launch->options, sizeof launch->options,
              "-cl-std=CL1.2 -DMN_FORM=%d -DMN_DTYPE=%d -DMN_WIDTH=%d -DMN_COLUMNS=%d -DMN_WARPS=%d "
-             "-DMN_PACKED=%d -DMN_STAGES=%d -DMN_PASSES=%d",
-             form, (int)dtype, t->width, t->columns, t->warps, t->packed, t->stages, t->passes);
+             "-DMN_PACKED=%d -DMN_STAGES=%d",
+             form, (int)dtype, t->width, t->columns, t->warps, t->packed, t->stages);
 }
 
 static uint32_t launches(const mn_opencl_variant *variant, const monarch_plan *plan, uint32_t run,

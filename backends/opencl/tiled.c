@@ -11,30 +11,27 @@
  * and its work-items are there.
  */
 
-enum { WIDEST = 256, MOST_INDEX = 1 << 24, WHOLE_QUANTUM = 32 };
+enum { WIDEST = 256, MOST_INDEX = 1 << 24 };
 
 /* A work-group: tx items share a row, ty a column, each has `ri` rows; `columns` at a time. */
 typedef struct tile {
     int width; /* features that it is for, at most */
     int tx, ty, ri, columns;
-    bool whole; /* all columns at once, up to `columns`: shaders/opencl/attend_whole.clh */
 } tile;
 
 /* For GPUs, in order of preference for a width. A work-item's registers hold ri rows of outputs. */
 static const tile gpu_tiles[] = {
-    {256, 16, 8, 8, 128, true}, {64, 8, 16, 4, 32, false},  {64, 8, 16, 2, 32, false},
-    {64, 8, 16, 1, 32, false},  {64, 8, 8, 2, 16, false},   {64, 8, 8, 1, 16, false},
-    {64, 8, 4, 1, 8, false},    {128, 8, 16, 2, 32, false}, {128, 8, 16, 2, 16, false},
-    {128, 8, 16, 1, 16, false}, {128, 8, 8, 1, 8, false},   {128, 8, 4, 1, 8, false},
-    {256, 8, 16, 1, 16, false}, {256, 8, 8, 1, 16, false},  {256, 8, 8, 1, 8, false},
-    {256, 8, 4, 1, 8, false},
+    {64, 8, 16, 4, 32},  {64, 8, 16, 2, 32}, {64, 8, 16, 1, 32},  {64, 8, 8, 2, 16},
+    {64, 8, 8, 1, 16},   {64, 8, 4, 1, 8},   {128, 8, 16, 2, 32}, {128, 8, 16, 2, 16},
+    {128, 8, 16, 1, 16}, {128, 8, 8, 1, 8},  {128, 8, 4, 1, 8},   {256, 8, 16, 1, 16},
+    {256, 8, 8, 1, 16},  {256, 8, 8, 1, 8},  {256, 8, 4, 1, 8},
 };
 
 /* For processors: a work-group is one item that has so many rows. */
 static const tile cpu_tiles[] = {
-    {WIDEST, 1, 1, 32, MN_VECTOR_COLUMNS, false},
-    {WIDEST, 1, 1, 16, MN_VECTOR_COLUMNS, false},
-    {WIDEST, 1, 1, 4, MN_VECTOR_COLUMNS, false},
+    {WIDEST, 1, 1, 32, MN_VECTOR_COLUMNS},
+    {WIDEST, 1, 1, 16, MN_VECTOR_COLUMNS},
+    {WIDEST, 1, 1, 4, MN_VECTOR_COLUMNS},
 };
 
 typedef struct tiling {
@@ -56,7 +53,6 @@ static bool fits(const mn_opencl_limits *limits, tiling *t)
 {
     const tile *e = &t->t;
     int floats = limits->cpu ? MN_VECTOR_FLOATS(e->ri, t->width)
-                 : e->whole  ? MN_WHOLE_FLOATS(e->columns, t->width < 64 ? t->width : 64)
                              : MN_TILED_FLOATS(e->ty * e->ri, e->columns, t->width, e->tx);
     t->local_memory = (uint32_t)sizeof(float) * (uint32_t)floats;
     return t->local_memory <= limits->local_memory &&
@@ -74,10 +70,6 @@ static bool cut(const mn_step *step, const mn_opencl_limits *limits, tiling *out
     bool found = false;
     for (size_t i = 0; i < count; i++) {
         t.t = table[i];
-        if (t.t.whole && step->columns > t.t.columns)
-            continue;
-        if (t.t.whole)
-            t.t.columns = (int)(step->columns + WHOLE_QUANTUM - 1) / WHOLE_QUANTUM * WHOLE_QUANTUM;
         if (t.width > t.t.width || !fits(limits, &t))
             continue;
         int rows = t.t.ty * t.t.ri;
@@ -136,8 +128,6 @@ static void fill(mn_opencl_launch *launch, mn_opencl_module module, const char *
     char shape[96];
     if (limits->cpu)
         snprintf(shape, sizeof shape, "-DMN_ROWS=%d", t->t.ri);
-    else if (t->t.whole)
-        snprintf(shape, sizeof shape, "-DMN_WHOLE=%d", t->t.columns);
     else
         snprintf(shape, sizeof shape, "-DMN_TX=%d -DMN_TY=%d -DMN_RI=%d -DMN_COLUMNS=%d", t->t.tx,
                  t->t.ty, t->t.ri, t->t.columns);

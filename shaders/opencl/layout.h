@@ -17,17 +17,6 @@
     (((rows) + (columns)) * ((width) + 4) + (rows) * ((columns) + 4) + 2 * (columns) +             \
      (rows) * (tx))
 
-/* The same for the kernels that hold all columns at once: slices of 32 features of 64 rows and of
-   the columns, and then the probabilities in their place; two tiles of outputs' columns; a part of
-   each row by each of 16 items; terms. */
-#define MN_WHOLE_STEP 16
-#define MN_WHOLE_SCORES(columns)                                                                   \
-    ((64 + (columns)) * 36 > 64 * ((columns) + 4) ? (64 + (columns)) * 36 : 64 * ((columns) + 4))
-#define MN_WHOLE_TILES(features)                                                                   \
-    (2 * MN_WHOLE_STEP * (features) > 64 * 20 ? 2 * MN_WHOLE_STEP * (features) : 64 * 20)
-#define MN_WHOLE_FLOATS(columns, features)                                                         \
-    (MN_WHOLE_SCORES(columns) + MN_WHOLE_TILES(features) + 64 * 20 + 256)
-
 /* The same for the kernels of processors: rows, two outputs, a tile of keys, of values and of keys
    transposed, probabilities, terms, and five numbers of each row. */
 #define MN_VECTOR_COLUMNS 32

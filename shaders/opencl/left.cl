@@ -11,8 +11,6 @@
 #include "shaders/opencl/rows.clh"
 #if defined(MN_ROWS)
 #include "shaders/opencl/attend_vector.clh"
-#elif defined(MN_WHOLE)
-#include "shaders/opencl/attend_whole.clh"
 #else
 #include "shaders/opencl/attend.clh"
 #endif

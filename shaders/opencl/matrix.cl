@@ -4,14 +4,9 @@
 /*
  * Variant matrix: a stage by warps that hold 16 rows of a score matrix each, on the matrix units of
  * NVIDIA GPUs. Compiled for MN_FORM, MN_DTYPE (f16 or bf16), MN_WIDTH features and MN_COLUMNS
- * columns at a time; MN_WARPS warps share a group, MN_PACKED groups a work-group.
- *
- * MN_STAGES 0: all columns of a group are in local memory at once, loaded once for MN_PASSES times
- * 16 rows of each warp. The softmax is over all of them, and one output after the other is summed
- * up and stored, which leaves registers for many work-groups at a time.
- *
- * MN_STAGES 1, 2: more columns than that come in tiles, with an online softmax; with 2 the next
- * tile is on its way while one is worked on.
+ * columns at a time; MN_WARPS warps share a group, MN_PACKED groups a work-group. The columns come
+ * in tiles, with an online softmax; MN_STAGES tiles are in local memory at once, and with 2 the
+ * next one is on its way while one is worked on.
  */
 
 enum {
@@ -19,8 +14,7 @@ enum {
     TERM_BYTES = 2 * 4 * MN_COLUMNS,
     STAGE_BYTES = TILE_BYTES * (HAS_RESULT ? 2 : 1) + TERM_BYTES,
     ROWS_BYTES = MN_WARPS * WARP_ROWS * PITCH,
-    BUFFERS = MN_STAGES == 2 ? 2 : 1,
-    GROUP_BYTES = ROWS_BYTES + BUFFERS * STAGE_BYTES,
+    GROUP_BYTES = ROWS_BYTES + MN_STAGES * STAGE_BYTES,
     THREADS = MN_WARPS * WARP /* that share a group */
 };
 
@@ -49,7 +43,7 @@ INLINE void find_warp_task(const mn_stage_params *p, uint warp, warp_task *task)
     mn_i64 head = divide(task->active ? index : 0, p->groups, &group);
     task->at.batch = divide(head, p->heads, &task->at.head);
     task->at.group = group;
-    task->row0 = (split * MN_PASSES * MN_WARPS + (mn_i32)(warp % MN_WARPS)) * WARP_ROWS;
+    task->row0 = (split * MN_WARPS + (mn_i32)(warp % MN_WARPS)) * WARP_ROWS;
 }
 
 /* The terms of MN_COLUMNS columns from `first` on, two arrays one after the other. */
@@ -109,62 +103,6 @@ INLINE void store_output(const mn_stage_params *p, const warp_task *task, int op
     store_rows(task->row_memory, &view, &written, row0, sums, factor, task->lane);
 }
 
-/* All columns at once. */
-INLINE void attend_whole(const mn_stage_params *p, const warp_task *task)
-{
-    __local uchar *const rows = task->row_memory, *const keys = task->tile_memory;
-    __local float *const terms = (__local float *)(keys + STAGE_BYTES - TERM_BYTES);
-    const bool plain = is_plain_tile(p, task, 0);
-    load_rows(rows, &task->rows, task->row0, WARP_ROWS, &task->rows_there, task->lane, WARP);
-    load_rows(keys, &task->keys, 0, MN_COLUMNS, &task->columns_there, task->thread, THREADS);
-    copies_commit();
-    if (HAS_RESULT)
-        load_rows(keys + TILE_BYTES, &task->values, 0, MN_COLUMNS, &task->columns_there,
-                  task->thread, THREADS);
-    copies_commit();
-    if (!plain)
-        load_terms(p, task, terms, 0);
-    copies_wait_but_last();
-    barrier(CLK_LOCAL_MEM_FENCE);
-
-#pragma unroll 1
-    for (int pass = 0; pass < MN_PASSES; pass++) {
-        const mn_i32 row0 = task->row0 + pass * MN_WARPS * WARP_ROWS;
-        softmax_state state;
-        float s[N][4], row_terms[2], shrink[2], factor[2], sums[OUT][4];
-        uint weights[N / 2][4];
-        if (pass > 0) {
-            load_rows(rows, &task->rows, row0, WARP_ROWS, &task->rows_there, task->lane, WARP);
-            copies_commit();
-            copies_wait_for_all();
-            warp_barrier();
-        }
-        start_softmax(&state);
-        find_row_terms(p, task, row0, row_terms);
-        find_scores(s, rows, keys, task->lane);
-        if (plain)
-            softmax_tile(s, &state, shrink, true, terms, row_terms, p->scale, task->lane);
-        else
-            softmax_tile(s, &state, shrink, false, terms, row_terms, p->scale, task->lane);
-        end_softmax(p, task, row0, &state, row_terms, factor);
-        pack_all(weights, s);
-        if (HAS_MEAN) {
-            set_zero(sums);
-            accumulate(sums, weights, keys, task->lane);
-            store_output(p, task, MN_OPERAND_MEAN, row0, sums, factor);
-        }
-        if (HAS_RESULT && pass == 0) {
-            copies_wait_for_all();
-            barrier(CLK_LOCAL_MEM_FENCE);
-        }
-        if (HAS_RESULT) {
-            set_zero(sums);
-            accumulate(sums, weights, keys + TILE_BYTES, task->lane);
-            store_output(p, task, MN_OPERAND_RESULT, row0, sums, factor);
-        }
-    }
-}
-
 INLINE void load_tile(const mn_stage_params *p, const warp_task *task, __local uchar *stage,
                       mn_i32 first)
 {
@@ -177,8 +115,7 @@ INLINE void load_tile(const mn_stage_params *p, const warp_task *task, __local u
         load_terms(p, task, (__local float *)(stage + STAGE_BYTES - TERM_BYTES), first);
 }
 
-/* Columns in tiles. */
-INLINE void attend_tiles(const mn_stage_params *p, const warp_task *task)
+INLINE void attend(const mn_stage_params *p, const warp_task *task)
 {
     __local uchar *const rows = task->row_memory;
     softmax_state state;
@@ -190,10 +127,11 @@ INLINE void attend_tiles(const mn_stage_params *p, const warp_task *task)
     load_rows(rows, &task->rows, task->row0, WARP_ROWS, &task->rows_there, task->lane, WARP);
     const int tiles = (p->columns + MN_COLUMNS - 1) / MN_COLUMNS;
     /* With two stages the loop starts one tile early, to load the first. */
-    for (int tile = 1 - BUFFERS; tile < tiles; tile++) {
-        const int next = tile + BUFFERS - 1;
+    for (int tile = 1 - MN_STAGES; tile < tiles; tile++) {
+        const int next = tile + MN_STAGES - 1;
         if (next < tiles)
-            load_tile(p, task, task->tile_memory + next % BUFFERS * STAGE_BYTES, next * MN_COLUMNS);
+            load_tile(p, task, task->tile_memory + next % MN_STAGES * STAGE_BYTES,
+                      next * MN_COLUMNS);
         if (tile < 0)
             continue;
         if (next == tile || next >= tiles)
@@ -201,7 +139,7 @@ INLINE void attend_tiles(const mn_stage_params *p, const warp_task *task)
         else
             copies_wait_but_last();
         barrier(CLK_LOCAL_MEM_FENCE);
-        __local uchar *stage = task->tile_memory + tile % BUFFERS * STAGE_BYTES;
+        __local uchar *stage = task->tile_memory + tile % MN_STAGES * STAGE_BYTES;
         const __local float *terms = (const __local float *)(stage + STAGE_BYTES - TERM_BYTES);
         float s[N][4], shrink[2];
         uint weights[N / 2][4];
@@ -254,8 +192,5 @@ matrix(const mn_stage_params p, const __global uchar *queries, const __global uc
     task.values = view_of(&p.operand[MN_OPERAND_VALUES], values, &task.at);
     task.rows_there = rows_read(&p, &task.at, mask);
     task.columns_there = columns_there(&p, &task.at, mask);
-    if (MN_STAGES == 0)
-        attend_whole(&p, &task);
-    else
-        attend_tiles(&p, &task);
+    attend(&p, &task);
 }

@@ -20,9 +20,8 @@ FORMS = range(5)
 WIDTHS = (32, 64, 128)
 STAGES = {"right": [""], "right_value": [""], "left": ["", "-DMN_STATS"], "left_out": [""]}
 ITEMS = ("-DMN_TX=8 -DMN_TY=16 -DMN_RI=4 -DMN_COLUMNS=32", "-DMN_TX=8 -DMN_TY=4 -DMN_RI=1 "
-         "-DMN_COLUMNS=8", "-DMN_WHOLE=96", "-DMN_ROWS=32")
-WARPS = ("-DMN_COLUMNS=32 -DMN_WARPS=4 -DMN_PACKED=1 -DMN_STAGES=2",
-         "-DMN_COLUMNS=128 -DMN_WARPS=4 -DMN_PACKED=1 -DMN_STAGES=0",
+         "-DMN_COLUMNS=8", "-DMN_ROWS=32")
+WARPS = ("-DMN_COLUMNS=32 -DMN_WARPS=8 -DMN_PACKED=1 -DMN_STAGES=2",
          "-DMN_COLUMNS=16 -DMN_WARPS=1 -DMN_PACKED=2 -DMN_STAGES=1")
 COMMON = ["-x", "cl", "-Xclang", "-finclude-default-header", "-Wall", "-Wextra", "-Werror",
           "-Wno-unused-function", "-Wno-unused-parameter", "-Wno-sign-compare"]
@@ -53,8 +52,8 @@ def compilations(checks):
     header = ["-include", f"{checks}/opencl_ptx.h"]
     for form in FORMS:
         for number, width in enumerate(WIDTHS):
-            options = (f"-DMN_FORM={form} -DMN_DTYPE={1 + number % 2} -DMN_WIDTH={width} "
-                       f"-DMN_PASSES=1 {WARPS[number]}")
+            warps = WARPS[0] if width < 128 else WARPS[1]
+            options = f"-DMN_FORM={form} -DMN_DTYPE={1 + number % 2} -DMN_WIDTH={width} {warps}"
             yield f"matrix {options}", "matrix", PTX + header + options.split(), True
     yield "matrix, self test", "matrix_probe", PTX + header + ["-DMN_DTYPE=1"], True
 
