@@ -10,6 +10,9 @@
 /* Of cl_nv_device_attribute_query; not in every header. */
 enum { COMPUTE_CAPABILITY_MAJOR = 0x4000, COMPUTE_CAPABILITY_MINOR = 0x4001 };
 
+/* Of cl_amd_device_attribute_query, likewise. */
+enum { WAVEFRONT_WIDTH = 0x4043, NVIDIA_LANES = 32 };
+
 /* Of cl_intel_required_subgroup_size, likewise. */
 enum { SUB_GROUP_SIZES = 0x4108, MOST_SIZES = 16, INTEL_LANES = 16 };
 
@@ -146,6 +149,10 @@ static monarch_status read_limits(reader *r, const monarch_allocator *allocator,
     if (has_word(extensions, "cl_nv_device_attribute_query"))
         limits->capability = (int32_t)(10 * read_uint(r, COMPUTE_CAPABILITY_MAJOR) +
                                        read_uint(r, COMPUTE_CAPABILITY_MINOR));
+    if (has_word(extensions, "cl_amd_device_attribute_query"))
+        limits->subgroup = read_uint(r, WAVEFRONT_WIDTH);
+    else if (limits->capability > 0)
+        limits->subgroup = NVIDIA_LANES;
     limits->subgroup_matrix =
         has_word(extensions, "cl_intel_subgroup_matrix_multiply_accumulate") &&
         has_word(extensions, "cl_intel_required_subgroup_size") && has_lanes(r);
@@ -176,7 +183,7 @@ static monarch_status read_info(mn_opencl_device *device, uint32_t index, monarc
     info->memory = read_ulong(&r, CL_DEVICE_GLOBAL_MEM_SIZE);
     info->max_buffer = read_ulong(&r, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
     info->local_memory = limits->local_memory;
-    info->subgroup_size = limits->capability > 0 ? 32 : 0;
+    info->subgroup_size = limits->subgroup;
     cl_ulong svm = version >= 20 ? read_ulong(&r, CL_DEVICE_SVM_CAPABILITIES) : 0;
     if (svm != 0 && device->driver->set_kernel_arg_svm_pointer)
         device->base.memory_kinds |= 1u << MONARCH_MEMORY_SVM;

@@ -41,28 +41,35 @@ static bool fits(const mn_opencl_limits *limits, bool has_result, tiling *t)
     return t->local_memory <= limits->local_memory;
 }
 
+/* Shares the rows of a group among up to `most` warps, and as many groups as fit among the
+   work-group's. */
+static bool share_rows(const mn_step *step, const mn_opencl_limits *limits, int most, tiling *t)
+{
+    int row_tiles = (int)((step->rows + ROWS - 1) / ROWS);
+    t->row_splits = (row_tiles + most - 1) / most;
+    t->warps = (row_tiles + t->row_splits - 1) / t->row_splits;
+    for (t->packed = t->warps < PACKED_WARPS ? PACKED_WARPS / t->warps : 1; t->packed >= 1;
+         t->packed--)
+        if (fits(limits, step->result.width > 0, t))
+            return true;
+    return false;
+}
+
 /*
  * Cuts a step. What does not fit into local memory is given up in this order: groups that share a
  * work-group, the second stage, warps. False when nothing helps.
  */
 static bool cut(const mn_step *step, const mn_opencl_limits *limits, tiling *t)
 {
-    bool has_result = step->result.width > 0;
     int64_t features = step->result.width > step->depth ? step->result.width : step->depth;
-    int most_columns = has_result ? 32 : 64;
+    *t = (tiling){.width = features <= 96 ? round_up(features, 32) : WIDEST};
+    int most_columns = step->result.width > 0 ? 32 : 64;
     int64_t tiles = (step->columns + most_columns - 1) / most_columns;
-    *t = (tiling){.width = features <= 96 ? round_up(features, 32) : WIDEST,
-                  .columns = round_up((step->columns + tiles - 1) / tiles, 16)};
-    for (int most = MOST_WARPS; most >= 1; most /= 2) {
-        int row_tiles = (int)((step->rows + ROWS - 1) / ROWS);
-        t->row_splits = (row_tiles + most - 1) / most;
-        t->warps = (row_tiles + t->row_splits - 1) / t->row_splits;
+    t->columns = round_up((step->columns + tiles - 1) / tiles, 16);
+    for (int most = MOST_WARPS; most >= 1; most /= 2)
         for (t->stages = tiles > 1 ? 2 : 1; t->stages >= 1; t->stages--)
-            for (t->packed = t->warps < PACKED_WARPS ? PACKED_WARPS / t->warps : 1; t->packed >= 1;
-                 t->packed--)
-                if (fits(limits, has_result, t))
-                    return true;
-    }
+            if (share_rows(step, limits, most, t))
+                return true;
     return false;
 }
 

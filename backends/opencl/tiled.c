@@ -74,8 +74,10 @@ static bool cut(const mn_step *step, const mn_opencl_limits *limits, tiling *out
             continue;
         int rows = t.t.ty * t.t.ri;
         t.row_splits = (int)((step->rows + rows - 1) / rows);
-        /* One further down only where it is smaller and no more work-groups come of it. */
-        if (!found || (t.row_splits == out->row_splits && rows < out->t.ty * out->t.ri))
+        /* One further down only where it is smaller, no more work-groups come of it and no part of
+           a sub-group would be idle. */
+        bool full = limits->subgroup == 0 || t.t.tx * t.t.ty % (int)limits->subgroup == 0;
+        if (!found || (full && t.row_splits == out->row_splits && rows < out->t.ty * out->t.ri))
             *out = t;
         found = true;
     }

@@ -36,6 +36,7 @@ typedef struct mn_opencl_limits {
     bool cpu;
     int32_t capability;    /* NVIDIA: 90 for compute capability 9.0; 0 on other devices */
     bool subgroup_matrix;  /* Intel: cl_intel_subgroup_matrix_multiply_accumulate */
+    uint32_t subgroup;     /* work-items that run in step, where the driver tells; otherwise 0 */
     uint32_t work_group;   /* work-items that a work-group may have */
     uint32_t local_memory; /* bytes that it may have */
 } mn_opencl_limits;

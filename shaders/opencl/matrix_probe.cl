@@ -13,10 +13,10 @@ __kernel __attribute__((reqd_work_group_size(32, 1, 1))) void matrix_probe(const
     __local uchar memory[2 * 16 * 48] __attribute__((aligned(16)));
     const int lane = (int)get_local_id(0);
     const int row = lane / 2, half_row = lane % 2 * 16;
-    copy_vector(memory + row * 48 + half_row, a + row * 32 + half_row, 16);
-    copy_vector(memory + 16 * 48 + row * 48 + half_row, b + row * 32 + half_row, 16);
+    copy_vector(local_address(memory) + row * 48 + half_row, a + row * 32 + half_row, 16);
+    copy_vector(local_address(memory) + (16 + row) * 48 + half_row, b + row * 32 + half_row, 16);
     copies_commit();
-    copies_wait(true);
+    copies_wait_for_all();
     barrier(CLK_LOCAL_MEM_FENCE);
 
     uint x[4], y[4];

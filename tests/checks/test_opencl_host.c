@@ -83,20 +83,18 @@ static void test_variants_listed(void **state)
     }
 }
 
-/* Less local memory, smaller work-groups: other tiles, down to the least, then the plain kernels.
- */
+/* Less local memory, smaller work-groups, wider sub-groups: other tiles, down to the least, then
+   the plain kernels. */
 static void test_limits(void **state)
 {
     (void)state;
     static const struct {
         cl_ulong local_memory;
         size_t work_group;
+        cl_uint wavefront;
         const char *variant;
-    } cases[] = {{49152, 1024, "tiled"},
-                 {32768, 256, "tiled"},
-                 {16384, 64, "tiled"},
-                 {1024, 1024, "plain"},
-                 {49152, 16, "plain"}};
+    } cases[] = {{49152, 1024, 0, "tiled"}, {49152, 1024, 64, "tiled"}, {32768, 256, 0, "tiled"},
+                 {16384, 64, 0, "tiled"},   {1024, 1024, 0, "plain"},   {49152, 16, 0, "plain"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         opencl_scene s;
         fake_opencl_reset();
@@ -104,6 +102,7 @@ static void test_limits(void **state)
         fake->capability = 0;
         fake->local_memory = cases[i].local_memory;
         fake->work_group = cases[i].work_group;
+        fake->wavefront = cases[i].wavefront;
         opencl_scene_open(&s);
         opencl_scene_prepare(&s, NULL);
         monarch_stage_info stage = {.struct_size = sizeof stage};
@@ -112,7 +111,8 @@ static void test_limits(void **state)
         monarch_error error = {MONARCH_OK, ""};
         fixture_ok("execute", monarch_plan_execute(s.plan, s.queue, &s.args, &error), &error);
         for (uint64_t n = 0; n < fake->launches; n++)
-            assert_true(launch_at(n)->local[0] <= fake->work_group);
+            assert_true(launch_at(n)->local[0] <= fake->work_group &&
+                        (!fake->wavefront || launch_at(n)->local[0] % fake->wavefront == 0));
         opencl_scene_close(&s);
     }
 }

@@ -185,6 +185,9 @@ static cl_int answer_number(cl_device_info what, size_t capacity, void *to, size
     case 0x4108: /* sub-group sizes */
         return fake_answer((const size_t[]){fake_state.intel, 32}, 2 * sizeof middle, capacity, to,
                            size);
+    case 0x4043:
+        small = fake_state.wavefront;
+        break;
     case 0x4001:
         small = (cl_uint)fake_state.capability % 10;
         break;
@@ -199,6 +202,8 @@ static const char *extensions(void)
     if (fake_state.intel)
         return "cl_khr_icd cl_intel_required_subgroup_size "
                "cl_intel_subgroup_matrix_multiply_accumulate";
+    if (fake_state.wavefront)
+        return "cl_khr_icd cl_amd_device_attribute_query";
     return fake_state.capability > 0 ? "cl_khr_icd cl_nv_device_attribute_query" : "cl_khr_icd";
 }
 

@@ -38,8 +38,9 @@ typedef struct fake_live {
 typedef struct fake_opencl {
     /* Set by tests. */
     cl_uint platforms, devices;
-    int capability; /* of NVIDIA's; 0: not one of theirs */
-    size_t intel;   /* not 0: one of Intel's, with matrix units and sub-groups of that size */
+    int capability;    /* of NVIDIA's; 0: not one of theirs */
+    size_t intel;      /* not 0: one of Intel's, with matrix units and sub-groups of that size */
+    cl_uint wavefront; /* not 0: one of AMD's, of that width */
     cl_ulong local_memory;
     size_t work_group;        /* of the device */
     size_t kernel_work_group; /* of every kernel */
