@@ -16,9 +16,7 @@ import torch
 from transformers import AlbertConfig, AlbertForMaskedLM, AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-import libmonarch.transformers as monarch
-from reactions_data import reactions
-from task import Task
+from task import Task, load_weights, plain, monarch
 
 LAYER, HEAD = 10, 5
 TOKEN = re.compile(r"\[[^\]]+\]|Br|Cl|>>|%\d\d|.")
@@ -26,8 +24,19 @@ ATOM = re.compile(r"\[[^\]]+\]|Br|Cl|[BCNOPSFIbcnops]$")
 MODEL = "models/transformers/albert_heads_8_uspto_all_1310k"
 
 
-def model_folder():
-    return Path(importlib.util.find_spec("rxnmapper").origin).parent / MODEL
+def tokenize(items, words):
+    """(tokens of each, ids, mask) of some reactions."""
+    rows = [["[CLS]", *TOKEN.findall(item["text"]), "[SEP]"] for item in items]
+    for row in rows:
+        unknown = [t for t in row if t not in words]
+        if unknown:
+            raise ValueError(f"the model knows no {unknown} in {''.join(row)}")
+    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for i, row in enumerate(rows):
+        ids[i, :len(row)] = torch.tensor([words[t] for t in row])
+        mask[i, :len(row)] = 1
+    return rows, ids, mask
 
 
 def element(token):
@@ -42,36 +51,30 @@ class Reactions(Task):
     blocks = (0, 8, 16)
     metrics = ("mapping_accuracy", "masked_accuracy")
 
-    def __init__(self, count=300, batch=25, folder=None, seed=0):
-        folder = Path(folder or model_folder())
-        config = AlbertConfig.from_pretrained(folder)
-        self.model = AlbertForMaskedLM(config).eval()
-        weights = torch.load(folder / "pytorch_model.bin", weights_only=True, map_location="cpu")
-        missing, _ = self.model.load_state_dict(weights, strict=False)
-        known = {name for name in missing if "position_ids" not in name}
-        if known - {"predictions.decoder.weight", "predictions.decoder.bias"}:
-            raise ValueError(f"{folder}: no weights for {sorted(known)}")
-        self.model.tie_weights()
-        self.words = {w: i for i, w in enumerate((folder / "vocab.txt").read_text().split("\n"))}
+    def __init__(self, folder):
+        data = torch.load(Path(folder) / "reactions.pt", weights_only=True)
+        self.model = AlbertForMaskedLM(AlbertConfig(**data["config"])).eval()
+        load_weights(self.model, data["weights"])
+        self.words, self.batches, self.tokens = data["words"], data["batches"], data["tokens"]
+
+    @classmethod
+    def prepare(cls, folder, count=300, batch=25, seed=0):
+        """Writes reactions.pt: weights in f16, reactions with their mapping, batches of ids."""
+        from reactions_data import reactions  # needs RDKit
+        source = Path(importlib.util.find_spec("rxnmapper").origin).parent / MODEL
+        config = AlbertConfig.from_pretrained(source)
+        weights = torch.load(source / "pytorch_model.bin", weights_only=True, map_location="cpu")
+        names = AlbertForMaskedLM(config).state_dict()
+        words = {w: i for i, w in enumerate((source / "vocab.txt").read_text().split("\n"))}
         items = sorted(reactions(count, seed), key=lambda item: len(item["text"]))
-        self.batches = [items[i:i + batch] for i in range(0, len(items), batch)]
-        self.tokens = [self._tokenize(items) for items in self.batches]
+        parts = [items[i:i + batch] for i in range(0, len(items), batch)]
+        torch.save({"config": plain(config.to_diff_dict()), "words": words, "batches": parts,
+                    "weights": {name: x.half() for name, x in weights.items() if name in names},
+                    "tokens": [tokenize(part, words) for part in parts]},
+                   Path(folder) / "reactions.pt")
 
     def encoder(self):
         return self.model.albert
-
-    def _tokenize(self, items):
-        rows = [["[CLS]", *TOKEN.findall(item["text"]), "[SEP]"] for item in items]
-        for row in rows:
-            unknown = [t for t in row if t not in self.words]
-            if unknown:
-                raise ValueError(f"the model knows no {unknown} in {''.join(row)}")
-        ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, :len(row)] = torch.tensor([self.words[t] for t in row])
-            mask[i, :len(row)] = 1
-        return rows, ids, mask
 
     @torch.no_grad()
     def _attention(self, ids, mask):

@@ -14,6 +14,23 @@ from transformers.masking_utils import AttentionMaskInterface  # noqa: E402
 import libmonarch.transformers as monarch  # noqa: E402
 
 
+def plain(config):
+    """What of a configuration can be stored and given to its class again."""
+    kept = (int, float, str, bool)
+    return {name: x for name, x in config.items()
+            if isinstance(x, kept) and name not in ("model_type", "transformers_version", "dtype")}
+
+
+def load_weights(model, weights):
+    """Weights stored in f16 into a model in f32; tied ones may be missing, nothing else."""
+    missing, unknown = model.load_state_dict({k: x.float() for k, x in weights.items()}, False)
+    model.tie_weights()
+    wrong = [name for name in missing if "position_ids" not in name and "token_type" not in name
+             and "decoder" not in name] + unknown
+    if wrong:
+        raise ValueError(f"{type(model).__name__}: weights that do not fit: {wrong}")
+
+
 class Task:
     """A model and what it is good for.
 

