@@ -60,7 +60,7 @@ def draw(found, path, title):
             axis.set_yticks([])
     figure.suptitle(title, fontsize=9)
     figure.tight_layout()
-    figure.savefig(path, dpi=80)
+    figure.savefig(path, dpi=56)
 
 
 def main():
