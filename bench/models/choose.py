@@ -27,9 +27,9 @@ from libmonarch.transformers import Settings  # noqa: E402
 from speed import block_of  # noqa: E402
 
 
-def work(tokens, block, steps):
+def work(tokens, block_size, steps):
     """Multiply-adds per feature and token of one head, in parts of exact attention's 2 N."""
-    block = min(block or block_of(tokens, steps), tokens)
+    block = min(block_size or block_of(tokens, steps), tokens)
     blocks = -(-tokens // block)
     each = (steps - 1) * 2 * (block + blocks) + 3 * block + 2 * blocks
     return blocks * block * each / (2 * tokens ** 2)

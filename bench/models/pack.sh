@@ -27,11 +27,9 @@ cp "$root"/tests/test_module*.py "$pack/"
 cp "$prepared"/text.pt "$prepared"/reactions.pt "$pack/prepared/"
 git -C "$root" describe --always --dirty --exclude='*' >"$pack/commit"
 
-packages=("$transformers" huggingface_hub tokenizers safetensors regex pyyaml packaging tqdm httpx
-    httpcore h11 anyio idna certifi sniffio typing_extensions filelock fsspec click typer)
 for version in "$@"; do
-    "$python" -m pip --disable-pip-version-check install --quiet --no-deps --only-binary :all: \
-        --python-version "$version" --target "$pack/site-$version" "${packages[@]}"
+    "$python" -m pip --disable-pip-version-check install --quiet --only-binary :all: \
+        --python-version "$version" --target "$pack/site-$version" "$transformers"
 done
 # What is the same for all versions lies in site; of transformers only the models in use.
 first=$pack/site-$1
@@ -42,9 +40,10 @@ done
 for item in "$first"/*; do
     name=$(basename "$item")
     case $name in
+    numpy* | hf_xet*) ;; # there beside PyTorch; not used
     regex* | yaml* | _yaml* | PyYAML* | pyyaml*) continue ;;
+    *) cp -r "$item" "$pack/site/" ;;
     esac
-    mv "$item" "$pack/site/"
     for version in "$@"; do rm -rf "$pack/site-$version/$name"; done
 done
 rm -rf "$pack"/site*/bin
