@@ -200,7 +200,8 @@ def main():
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "libmonarch"
     plot_quality(quality, folder / "quality.svg")
-    plot_speed(speed, folder / "speed.svg")
+    if speed:
+        plot_speed(speed, folder / "speed.svg")
 
 
 if __name__ == "__main__":
