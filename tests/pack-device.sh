@@ -27,7 +27,8 @@ cp "$build/bench/build_commit.h" "$pack/bench/"
 cp -a "$build"/libmonarch.so* "$pack/"
 rm -rf "$pack"/libmonarch.so*.p
 (cd "$root" && cp -r --parents tests/*.py tests/*.sh tests/checks/*.py tests/checks/manifest.txt \
-    tests/checks/corpus bench/*.py bench/shapes bench/monarch.1 bench/completion "$pack")
+    tests/checks/corpus bench/*.py bench/libmonarch bench/shapes bench/monarch.1 bench/completion \
+    "$pack")
 rm -rf "$pack"/*/__pycache__ "$pack"/*/*/__pycache__
 
 programs=()

@@ -217,7 +217,42 @@ opencl_otherwise() {
     fi
 }
 
+# The Python module: pip builds and installs it, its tests run on the release build.
+
+module_installed() {
+    (cd / && "$OLDPWD/.venv/models/bin/python" -c "import libmonarch, torch
+q = torch.randn(1, 2, 40, 8)
+exact = torch.nn.functional.scaled_dot_product_attention(q, q, q)
+assert 'site-packages' in str(libmonarch.load().path), libmonarch.load().path
+assert (libmonarch.monarch_attention(q, q, q, block_size=40) - exact).abs().max() < 1e-5")
+}
+
+module_tests() {
+    local python=.venv/models/bin/python devices=(--device cpu) backend
+    for backend in opencl vulkan; do
+        if "$root/release/bench/monarch" devices 2>/dev/null | grep -q "^$backend:0 "; then
+            devices+=(--device "$backend")
+        fi
+    done
+    check module "$python" tests/test_module.py --library "$root/release/libmonarch.so" \
+        "${devices[@]}"
+    check module-transformers "$python" tests/test_module_transformers.py \
+        --library "$root/release/libmonarch.so"
+}
+
 if ! $quick; then
+    header "Python module"
+    if bench/models/install.sh --module-only >"$log/module-install.txt" 2>&1; then
+        check module-pip env MONARCH_MESON_ARGS=-Dcuda=disabled \
+            .venv/models/bin/python -m pip install --quiet --no-deps --force-reinstall ./bench &&
+            check module-installed module_installed
+        module_tests
+    else
+        tail -n 5 "$log/module-install.txt"
+        note skipped module "PyTorch and transformers could not be installed from PyPI"
+    fi
+    footer
+
     header "OpenCL, unoptimised and under oclgrind"
     opencl_otherwise
     footer
