@@ -14,6 +14,7 @@ enum {
     CAPABILITY = 90,
     WIDEST = 128,
     LARGEST_GROUP = 128, /* whose scores a warp's registers hold */
+    LEAST_SIZE = 2,      /* a work-group alone has nobody to send to */
     LARGEST_SIZE = 8,    /* that every GPU with clusters takes */
     MOST_WARPS = 16,
     MOST_WARPS_OF_48 = 20, /* where groups have 33 to 48 rows */
@@ -90,8 +91,8 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
                             .steps = p->steps,
                             .panels = features <= MN_PANEL_FEATURES ? 1 : 2};
     s.most_warps = kernel_side(&s) == 3 ? MOST_WARPS_OF_48 : MOST_WARPS;
-    for (s.size = LARGEST_SIZE; s.size >= 1; s.size /= 2) {
-        bool idle = s.size > s.blocks && s.size > s.block;
+    for (s.size = LARGEST_SIZE; s.size >= LEAST_SIZE; s.size /= 2) {
+        bool idle = s.size > LEAST_SIZE && s.size > s.blocks && s.size > s.block;
         if (idle || !find_room(&s, p->has_mask, limits))
             continue;
         found = s;
@@ -166,7 +167,7 @@ static bool suits(const mn_variant *variant, const monarch_device *device,
     shape s = shape_of(program, limits);
     int warps = s.slots * divide_up(s.block, MN_TILE_ROWS);
     bool all_blocks = s.slots * s.size >= s.blocks;
-    return s.size > 1 && 2 * p->batch * p->heads <= limits->multiprocessors &&
+    return 2 * p->batch * p->heads <= limits->multiprocessors &&
            p->batch * p->heads * s.size <= s.resident && (all_blocks || 2 * warps >= s.most_warps);
 }
 

@@ -167,6 +167,11 @@ static void test_launch(void **state)
     assert_int_equal(fake->latest[0].grid[0], 12 * 8);
     assert_int_equal(fake->latest[0].grid[1], 1);
     monarch_plan_destroy(&plan);
+    problem = make_problem(12, 1, 1, 64, 1); /* never alone, even with nothing to share */
+    plan = make_plan(&s, &problem, "cluster");
+    fixture_ok("execute", monarch_plan_execute(plan, s.queue, &args, &error), &error);
+    assert_int_equal(fake->latest[1].cluster, 2);
+    monarch_plan_destroy(&plan);
     cuda_scene_close(&s);
 }
 
