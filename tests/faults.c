@@ -291,7 +291,8 @@ static monarch_status stage(void *user, const monarch_problem *problem, uint32_t
     const faulty *f = user;
     extents e;
     monarch_status status = measure(problem, &e, error);
-    call c = {&e, *problem, index, *tensors, {NULL}, *outputs};
+    call c = {
+        .e = &e, .problem = *problem, .index = index, .tensors = *tensors, .outputs = *outputs};
 
     if (inputs != NULL)
         c.inputs = *inputs;

@@ -246,6 +246,7 @@ if ! $quick; then
         check module-pip env MONARCH_MESON_ARGS=-Dcuda=disabled \
             .venv/models/bin/python -m pip install --quiet --no-deps --force-reinstall ./bench &&
             check module-installed module_installed
+        rm -rf bench/build bench/*.egg-info # what pip built there is not the project's source
         module_tests
     else
         tail -n 5 "$log/module-install.txt"
