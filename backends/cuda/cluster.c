@@ -6,8 +6,8 @@
 
 /*
  * All stages of a head by one cluster of work-groups, for GPUs of compute capability 9.0 and
- * sequences of which a cluster's shared memory holds what the stages exchange: one launch, and no
- * more waiting between stages than a barrier of the cluster.
+ * sequences of which a cluster's shared memory holds what the stages exchange: one launch, and a
+ * position waits for nothing but its own rows.
  */
 
 enum {
