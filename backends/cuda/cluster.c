@@ -11,7 +11,6 @@
  */
 
 enum {
-    CAPABILITY = 90,
     WIDEST = 128,
     LARGEST_GROUP = 128, /* whose scores a warp's registers hold */
     LEAST_SIZE = 2,      /* a work-group alone has nobody to send to */
@@ -103,47 +102,19 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
     return found;
 }
 
-static bool fits_elements(const mn_program *program, mn_reason *reason)
-{
-    for (uint32_t i = 0; i < program->step_count; i++)
-        if (!mn_cuda_same_elements(&program->steps[i], "cluster", reason))
-            return false;
-    return true;
-}
-
 static uint32_t covers(const mn_variant *variant, const monarch_device *device,
                        const mn_program *program, uint32_t first, uint32_t limit, mn_reason *reason)
 {
-    (void)variant;
-    const monarch_problem *p = &program->problem;
+    static const mn_cuda_most most = {WIDEST, LARGEST_GROUP, MOST_HEADS};
     const mn_cuda_limits *limits = mn_cuda_device_limits(device);
-    if (first != 0 || limit != program->step_count)
-        snprintf(reason->text, sizeof reason->text, "variant cluster runs all stages or none");
-    else if (limits->capability != CAPABILITY)
-        snprintf(reason->text, sizeof reason->text,
-                 "compute capability %d.%d; variant cluster needs 9.0", limits->capability / 10,
-                 limits->capability % 10);
-    else if (p->q.dtype == MONARCH_F32)
-        snprintf(reason->text, sizeof reason->text, "f32; variant cluster needs f16 or bf16");
-    else if (p->head_dim > WIDEST || p->value_dim > WIDEST)
-        snprintf(reason->text, sizeof reason->text,
-                 "%" PRId64 " features; variant cluster takes up to %d",
-                 p->head_dim > p->value_dim ? p->head_dim : p->value_dim, WIDEST);
-    else if (p->block_size > LARGEST_GROUP || program->blocks > LARGEST_GROUP)
-        snprintf(reason->text, sizeof reason->text,
-                 "%" PRId64 " blocks of %" PRId64 " tokens; variant cluster takes up to %d of each",
-                 program->blocks, p->block_size, LARGEST_GROUP);
-    else if (p->batch * p->heads > MOST_HEADS)
-        snprintf(reason->text, sizeof reason->text,
-                 "%" PRId64 " heads in the batch; variant cluster takes up to %d",
-                 p->batch * p->heads, MOST_HEADS);
-    else if (shape_of(program, limits).size == 0)
-        snprintf(reason->text, sizeof reason->text,
-                 "%" PRId64 " blocks of %" PRId64 " tokens do not fit into the shared memory of a "
-                 "cluster",
-                 program->blocks, p->block_size);
-    else if (fits_elements(program, reason))
+    if (!mn_cuda_takes_whole(variant, limits, program, first, limit, &most, reason))
+        return 0;
+    if (shape_of(program, limits).size > 0)
         return program->step_count;
+    snprintf(reason->text, sizeof reason->text,
+             "%" PRId64 " blocks of %" PRId64 " tokens do not fit into the shared memory of a "
+             "cluster",
+             program->blocks, program->problem.block_size);
     return 0;
 }
 

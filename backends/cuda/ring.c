@@ -12,7 +12,6 @@
  */
 
 enum {
-    CAPABILITY = 90,
     WIDEST = 128,
     LARGEST_GROUP = 256, /* rows of a box */
     MOST_HEADS = 1 << 22,
@@ -76,48 +75,20 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
     return s;
 }
 
-static bool fits_elements(const mn_program *program, mn_reason *reason)
-{
-    for (uint32_t i = 0; i < program->step_count; i++)
-        if (!mn_cuda_same_elements(&program->steps[i], "ring", reason))
-            return false;
-    return true;
-}
-
 static uint32_t covers(const mn_variant *variant, const monarch_device *device,
                        const mn_program *program, uint32_t first, uint32_t limit, mn_reason *reason)
 {
-    (void)variant;
-    const monarch_problem *p = &program->problem;
+    static const mn_cuda_most most = {WIDEST, LARGEST_GROUP, MOST_HEADS};
     const mn_cuda_limits *limits = mn_cuda_device_limits(device);
-    if (first != 0 || limit != program->step_count)
-        snprintf(reason->text, sizeof reason->text, "variant ring runs all stages or none");
-    else if (limits->capability != CAPABILITY)
-        snprintf(reason->text, sizeof reason->text,
-                 "compute capability %d.%d; variant ring needs 9.0", limits->capability / 10,
-                 limits->capability % 10);
-    else if (p->q.dtype == MONARCH_F32)
-        snprintf(reason->text, sizeof reason->text, "f32; variant ring needs f16 or bf16");
-    else if (p->head_dim > WIDEST || p->value_dim > WIDEST)
-        snprintf(reason->text, sizeof reason->text,
-                 "%" PRId64 " features; variant ring takes up to %d",
-                 p->head_dim > p->value_dim ? p->head_dim : p->value_dim, WIDEST);
-    else if (p->block_size > LARGEST_GROUP || program->blocks > LARGEST_GROUP)
-        snprintf(reason->text, sizeof reason->text,
-                 "%" PRId64 " blocks of %" PRId64 " tokens; variant ring takes up to %d of each",
-                 program->blocks, p->block_size, LARGEST_GROUP);
-    else if (p->batch * p->heads > MOST_HEADS)
-        snprintf(reason->text, sizeof reason->text,
-                 "%" PRId64 " heads in the batch; variant ring takes up to %d", p->batch * p->heads,
-                 MOST_HEADS);
-    else if (shape_of(program, limits).stages == 0)
-        snprintf(reason->text, sizeof reason->text,
-                 "%d bytes of shared memory in a work-group, the device has %" PRIu32,
-                 mn_ring_bytes(mn_ring_side((int)program->blocks, (int)p->block_size),
-                               shape_of(program, limits).panels, LEAST_STAGES),
-                 limits->shared_memory);
-    else if (fits_elements(program, reason))
+    if (!mn_cuda_takes_whole(variant, limits, program, first, limit, &most, reason))
+        return 0;
+    if (shape_of(program, limits).stages > 0)
         return program->step_count;
+    snprintf(reason->text, sizeof reason->text,
+             "%d bytes of shared memory in a work-group, the device has %" PRIu32,
+             mn_ring_bytes(mn_ring_side((int)program->blocks, (int)program->problem.block_size),
+                           shape_of(program, limits).panels, LEAST_STAGES),
+             limits->shared_memory);
     return 0;
 }
 

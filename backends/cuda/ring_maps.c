@@ -5,10 +5,10 @@
 #include "core/error.h"
 
 /*
- * Tensor maps of the ring kernel: what its boxes are cut from. They are made with the plan; an
- * execution only puts its addresses in. Where a tensor cannot be described, the kernel copies row
- * by row: masked keys, rows that do not begin at multiples of 16 bytes, strides that are negative
- * or 0, blocks apart from each other whose last one is not whole.
+ * Tensor maps of the ring and cluster kernels: what their boxes are cut from. They are made with
+ * the plan; an execution only puts its addresses in. Where a tensor cannot be described, the kernel
+ * copies row by row: masked keys, rows that do not begin at multiples of 16 bytes, strides that are
+ * negative or 0, blocks apart from each other whose last one is not whole.
  */
 
 enum { AXES = 5, ELEMENT = 2, ALIGNMENT = 16 };

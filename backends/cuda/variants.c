@@ -106,6 +106,45 @@ bool mn_cuda_same_elements(const mn_step *step, const char *variant, mn_reason *
            adjacent(&step->result, dtype, variant, reason);
 }
 
+static bool same_elements(const mn_program *program, const char *variant, mn_reason *reason)
+{
+    for (uint32_t i = 0; i < program->step_count; i++)
+        if (!mn_cuda_same_elements(&program->steps[i], variant, reason))
+            return false;
+    return true;
+}
+
+bool mn_cuda_takes_whole(const mn_variant *variant, const mn_cuda_limits *limits,
+                         const mn_program *program, uint32_t first, uint32_t limit,
+                         const mn_cuda_most *most, mn_reason *reason)
+{
+    const char *name = variant->name;
+    const monarch_problem *p = &program->problem;
+    const int64_t features = p->head_dim > p->value_dim ? p->head_dim : p->value_dim;
+    if (first != 0 || limit != program->step_count)
+        snprintf(reason->text, sizeof reason->text, "variant %s runs all stages or none", name);
+    else if (limits->capability != 90)
+        snprintf(reason->text, sizeof reason->text,
+                 "compute capability %d.%d; variant %s needs 9.0", limits->capability / 10,
+                 limits->capability % 10, name);
+    else if (p->q.dtype == MONARCH_F32)
+        snprintf(reason->text, sizeof reason->text, "f32; variant %s needs f16 or bf16", name);
+    else if (features > most->features)
+        snprintf(reason->text, sizeof reason->text,
+                 "%" PRId64 " features; variant %s takes up to %d", features, name, most->features);
+    else if (p->block_size > most->group || program->blocks > most->group)
+        snprintf(reason->text, sizeof reason->text,
+                 "%" PRId64 " blocks of %" PRId64 " tokens; variant %s takes up to %d of each",
+                 program->blocks, p->block_size, name, most->group);
+    else if (p->batch * p->heads > most->heads)
+        snprintf(reason->text, sizeof reason->text,
+                 "%" PRId64 " heads in the batch; variant %s takes up to %d", p->batch * p->heads,
+                 name, most->heads);
+    else
+        return same_elements(program, name, reason);
+    return false;
+}
+
 uint64_t mn_cuda_step_scratch(const mn_variant *variant, const monarch_device *device,
                               const mn_program *program, uint32_t first, uint32_t count)
 {

@@ -31,7 +31,7 @@ typedef struct mn_cuda_launch {
     uint32_t cluster;       /* work-groups of a cluster; 0: it has none */
     int64_t work_groups;
     mn_launch_params params;
-    mn_ring_params ring; /* of variant ring alone */
+    mn_ring_params ring; /* of variants ring and cluster alone */
 } mn_cuda_launch;
 
 /* What the variants ask about a device; read once, when it is opened. */
@@ -65,7 +65,17 @@ bool mn_cuda_has_code(const mn_cuda_limits *limits, const char *variant, mn_reas
 /* Whether all matrices of a step have one dtype and adjacent features. */
 bool mn_cuda_same_elements(const mn_step *step, const char *variant, mn_reason *reason);
 
-/* Scratch of such variants: the STATS of LEFT. */
+/* What variants that run all stages on compute capability 9.0 share: f16 and bf16, and no more than
+   this. */
+typedef struct mn_cuda_most {
+    int features, group, heads; /* group: blocks, and tokens of one; heads: of all batches */
+} mn_cuda_most;
+
+bool mn_cuda_takes_whole(const mn_variant *variant, const mn_cuda_limits *limits,
+                         const mn_program *program, uint32_t first, uint32_t limit,
+                         const mn_cuda_most *most, mn_reason *reason);
+
+/* Scratch of variants that run single steps: the STATS of LEFT. */
 uint64_t mn_cuda_step_scratch(const mn_variant *variant, const monarch_device *device,
                               const mn_program *program, uint32_t first, uint32_t count);
 

@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* What the ring kernel is told beside mn_stage_params; the same for host and device. */
+/* What the ring and cluster kernels are told beside mn_stage_params; the same for host and device.
+   Of the fields behind the maps cluster reads uses_maps, linear and short_y alone. */
 
 /* Tensor maps, descriptions of tensors for the copy engine: boxes of a block's rows, and boxes of
    one position's rows in all blocks. Axes are feature, x, y, head, batch. */

@@ -128,3 +128,50 @@ void cuda_scene_check_clean(void)
                  live->executables, live->memories);
     assert_int_equal(fake_cuda_depth(), 0);
 }
+
+monarch_problem cuda_scene_shape(int64_t batch, int64_t heads, int64_t tokens, int64_t block,
+                                 int64_t dim, int32_t steps)
+{
+    monarch_problem problem = monarch_problem_default();
+    problem.batch = batch;
+    problem.heads = heads;
+    problem.tokens = tokens;
+    problem.block_size = block;
+    problem.head_dim = dim;
+    problem.steps = steps;
+    monarch_problem_set_dtype(&problem, MONARCH_F16);
+    return problem;
+}
+
+monarch_plan *cuda_scene_plan(const cuda_scene *s, const monarch_problem *problem,
+                              const char *variant)
+{
+    monarch_error error = {MONARCH_OK, ""};
+    monarch_plan *plan;
+    monarch_plan_options options = monarch_plan_options_default();
+    options.variant = variant;
+    fixture_ok("plan", monarch_plan_create(s->device, problem, &options, &plan, &error), &error);
+    return plan;
+}
+
+void cuda_scene_expect(const cuda_scene *s, const monarch_problem *problem, const char *variant)
+{
+    monarch_plan *plan = cuda_scene_plan(s, problem, NULL);
+    monarch_stage_info info = {.struct_size = sizeof info};
+    monarch_error error = {MONARCH_OK, ""};
+    fixture_ok("stage", monarch_plan_stage(plan, 0, &info, &error), &error);
+    if (strcmp(info.variant, variant) != 0)
+        fail_msg("%d heads of %d tokens, D = %d, T = %d: %s instead of %s",
+                 (int)(problem->batch * problem->heads), (int)problem->tokens,
+                 (int)problem->head_dim, (int)problem->steps, info.variant, variant);
+    monarch_plan_destroy(&plan);
+}
+
+int cuda_scene_calls(const char *name)
+{
+    const fake_cuda *fake = fake_cuda_state();
+    int count = 0;
+    for (uint64_t i = 0; i < fake->calls && i < FAKE_CALLS; i++)
+        count += strcmp(fake->names[i], name) == 0;
+    return count;
+}

@@ -32,6 +32,19 @@ monarch_problem cuda_scene_problem(void);
 /* Calls `visit` with the name of each variant of the device. */
 void cuda_scene_variants(const monarch_device *device, void (*visit)(const char *variant));
 
+/* A plan for f16 tensors, or a failed test; NULL stands for the variant that is chosen. */
+monarch_plan *cuda_scene_plan(const cuda_scene *s, const monarch_problem *problem,
+                              const char *variant);
+
+monarch_problem cuda_scene_shape(int64_t batch, int64_t heads, int64_t tokens, int64_t block,
+                                 int64_t dim, int32_t steps);
+
+/* Checks which variant is chosen for the first stage of a problem. */
+void cuda_scene_expect(const cuda_scene *s, const monarch_problem *problem, const char *variant);
+
+/* How often a function of the driver was called since fake_cuda_clear(). */
+int cuda_scene_calls(const char *name);
+
 /* Nothing of the stand-in is alive, and nothing was misused. */
 void cuda_scene_check_clean(void);
 

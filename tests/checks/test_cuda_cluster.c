@@ -20,35 +20,12 @@ static int reset(void **state)
     return 0;
 }
 
-static monarch_problem make_problem(int64_t heads, int64_t tokens, int64_t block, int64_t dim,
-                                    int32_t steps)
-{
-    monarch_problem problem = monarch_problem_default();
-    problem.batch = 1;
-    problem.heads = heads;
-    problem.tokens = tokens;
-    problem.block_size = block;
-    problem.head_dim = dim;
-    problem.steps = steps;
-    monarch_problem_set_dtype(&problem, MONARCH_F16);
-    return problem;
-}
-
 static monarch_status plan_with(const cuda_scene *s, const monarch_problem *problem,
                                 const char *variant, monarch_plan **plan, monarch_error *error)
 {
     monarch_plan_options options = monarch_plan_options_default();
     options.variant = variant;
     return monarch_plan_create(s->device, problem, &options, plan, error);
-}
-
-static monarch_plan *make_plan(const cuda_scene *s, const monarch_problem *problem,
-                               const char *variant)
-{
-    monarch_error error = {MONARCH_OK, ""};
-    monarch_plan *plan;
-    fixture_ok("plan", plan_with(s, problem, variant, &plan, &error), &error);
-    return plan;
 }
 
 /* See suits() in backends/cuda/cluster.c. */
@@ -71,15 +48,9 @@ static void test_choice(void **state)
     cuda_scene s;
     cuda_scene_open(&s);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        monarch_problem problem =
-            make_problem(rows[i].heads, rows[i].tokens, rows[i].block, rows[i].dim, rows[i].steps);
-        monarch_plan *plan = make_plan(&s, &problem, NULL);
-        monarch_stage_info info = {.struct_size = sizeof info};
-        monarch_error error = {MONARCH_OK, ""};
-        fixture_ok("stage", monarch_plan_stage(plan, 0, &info, &error), &error);
-        if (strcmp(info.variant, rows[i].variant) != 0)
-            fail_msg("row %zu: %s instead of %s", i, info.variant, rows[i].variant);
-        monarch_plan_destroy(&plan);
+        monarch_problem problem = cuda_scene_shape(1, rows[i].heads, rows[i].tokens, rows[i].block,
+                                                   rows[i].dim, rows[i].steps);
+        cuda_scene_expect(&s, &problem, rows[i].variant);
     }
     cuda_scene_close(&s);
 }
@@ -98,7 +69,8 @@ static void test_refusal(void **state)
     cuda_scene s;
     cuda_scene_open(&s);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        monarch_problem problem = make_problem(12, rows[i].tokens, rows[i].block, rows[i].dim, 1);
+        monarch_problem problem =
+            cuda_scene_shape(1, 12, rows[i].tokens, rows[i].block, rows[i].dim, 1);
         monarch_error error = {MONARCH_OK, ""};
         monarch_plan *plan;
         assert_int_equal(plan_with(&s, &problem, "cluster", &plan, &error),
@@ -113,8 +85,8 @@ static void test_refusal(void **state)
 static uint64_t workspace_of(const cuda_scene *s, int64_t heads, int32_t steps)
 {
     uint64_t size = 0;
-    monarch_problem problem = make_problem(heads, 1024, 32, 64, steps);
-    monarch_plan *plan = make_plan(s, &problem, "cluster");
+    monarch_problem problem = cuda_scene_shape(1, heads, 1024, 32, 64, steps);
+    monarch_plan *plan = cuda_scene_plan(s, &problem, "cluster");
     monarch_plan_workspace(plan, &size, NULL);
     monarch_plan_destroy(&plan);
     return size;
@@ -132,15 +104,6 @@ static void test_workspace(void **state)
     cuda_scene_close(&s);
 }
 
-static int calls_of(const char *name)
-{
-    const fake_cuda *fake = fake_cuda_state();
-    int count = 0;
-    for (uint64_t i = 0; i < fake->calls && i < FAKE_CALLS; i++)
-        count += strcmp(fake->names[i], name) == 0;
-    return count;
-}
-
 static void test_launch(void **state)
 {
     const uint64_t apart = UINT64_C(1) << 44; /* bytes between tensors that nobody touches */
@@ -149,9 +112,9 @@ static void test_launch(void **state)
     monarch_error error = {MONARCH_OK, ""};
     cuda_scene_open(&s);
     fixture_ok("queue", monarch_queue_create(s.device, &s.queue, &error), &error);
-    monarch_problem problem = make_problem(12, 1024, 32, 64, 1);
-    monarch_plan *plan = make_plan(&s, &problem, "cluster");
-    assert_int_equal(calls_of("cuTensorMapEncodeTiled"), MAPS);
+    monarch_problem problem = cuda_scene_shape(1, 12, 1024, 32, 64, 1);
+    monarch_plan *plan = cuda_scene_plan(&s, &problem, "cluster");
+    assert_int_equal(cuda_scene_calls("cuTensorMapEncodeTiled"), MAPS);
     monarch_plan_args args = monarch_plan_args_default();
     args.q = monarch_cuda_memory(1 * apart, 0);
     args.k = monarch_cuda_memory(2 * apart, 0);
@@ -159,7 +122,7 @@ static void test_launch(void **state)
     args.out = monarch_cuda_memory(4 * apart, 0);
     fake_cuda_clear();
     fixture_ok("execute", monarch_plan_execute(plan, s.queue, &args, &error), &error);
-    assert_int_equal(calls_of("cuTensorMapReplaceAddress"), MAPS);
+    assert_int_equal(cuda_scene_calls("cuTensorMapReplaceAddress"), MAPS);
     const fake_cuda *fake = fake_cuda_state();
     assert_int_equal(fake->launches, 1);
     assert_true(fake->latest[0].overlaps && !fake->latest[0].cooperative);
@@ -167,8 +130,8 @@ static void test_launch(void **state)
     assert_int_equal(fake->latest[0].grid[0], 12 * 8);
     assert_int_equal(fake->latest[0].grid[1], 1);
     monarch_plan_destroy(&plan);
-    problem = make_problem(12, 1, 1, 64, 1); /* never alone, even with nothing to share */
-    plan = make_plan(&s, &problem, "cluster");
+    problem = cuda_scene_shape(1, 12, 1, 1, 64, 1); /* never alone, even with nothing to share */
+    plan = cuda_scene_plan(&s, &problem, "cluster");
     fixture_ok("execute", monarch_plan_execute(plan, s.queue, &args, &error), &error);
     assert_int_equal(fake->latest[1].cluster, 2);
     monarch_plan_destroy(&plan);

@@ -23,31 +23,6 @@ static int reset(void **state)
     return 0;
 }
 
-static monarch_problem make_problem(int64_t batch, int64_t heads, int64_t tokens, int64_t block,
-                                    int64_t dim, int32_t steps)
-{
-    monarch_problem problem = monarch_problem_default();
-    problem.batch = batch;
-    problem.heads = heads;
-    problem.tokens = tokens;
-    problem.block_size = block;
-    problem.head_dim = dim;
-    problem.steps = steps;
-    monarch_problem_set_dtype(&problem, MONARCH_F16);
-    return problem;
-}
-
-static monarch_plan *make_plan(const cuda_scene *s, const monarch_problem *problem,
-                               const char *variant)
-{
-    monarch_error error = {MONARCH_OK, ""};
-    monarch_plan *plan;
-    monarch_plan_options options = monarch_plan_options_default();
-    options.variant = variant;
-    fixture_ok("plan", monarch_plan_create(s->device, problem, &options, &plan, &error), &error);
-    return plan;
-}
-
 /* The table of variants is asked for each of these; see suits() in backends/cuda/ring.c. */
 static void test_choice(void **state)
 {
@@ -70,15 +45,9 @@ static void test_choice(void **state)
     cuda_scene s;
     cuda_scene_open(&s);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        monarch_problem problem = make_problem(rows[i].batch, rows[i].heads, rows[i].tokens,
-                                               rows[i].block, rows[i].dim, rows[i].steps);
-        monarch_plan *plan = make_plan(&s, &problem, NULL);
-        monarch_stage_info info = {.struct_size = sizeof info};
-        monarch_error error = {MONARCH_OK, ""};
-        fixture_ok("stage", monarch_plan_stage(plan, 0, &info, &error), &error);
-        if (strcmp(info.variant, rows[i].variant) != 0)
-            fail_msg("row %zu: %s instead of %s", i, info.variant, rows[i].variant);
-        monarch_plan_destroy(&plan);
+        monarch_problem problem = cuda_scene_shape(rows[i].batch, rows[i].heads, rows[i].tokens,
+                                                   rows[i].block, rows[i].dim, rows[i].steps);
+        cuda_scene_expect(&s, &problem, rows[i].variant);
     }
     cuda_scene_close(&s);
 }
@@ -86,8 +55,8 @@ static void test_choice(void **state)
 static uint64_t workspace_of(const cuda_scene *s, int64_t batch, int64_t tokens, int64_t block)
 {
     uint64_t size = 0;
-    monarch_problem problem = make_problem(batch, 12, tokens, block, 64, 1);
-    monarch_plan *plan = make_plan(s, &problem, "ring");
+    monarch_problem problem = cuda_scene_shape(batch, 12, tokens, block, 64, 1);
+    monarch_plan *plan = cuda_scene_plan(s, &problem, "ring");
     monarch_plan_workspace(plan, &size, NULL);
     monarch_plan_destroy(&plan);
     return size;
@@ -118,31 +87,22 @@ static monarch_plan_args far_tensors(uint64_t misaligned)
     return args;
 }
 
-static int calls_of(const char *name)
-{
-    const fake_cuda *fake = fake_cuda_state();
-    int count = 0;
-    for (uint64_t i = 0; i < fake->calls && i < FAKE_CALLS; i++)
-        count += strcmp(fake->names[i], name) == 0;
-    return count;
-}
-
 /* Plans and executes with variant ring; checks how many maps were made and given addresses. */
 static void check_maps(const cuda_scene *s, const char *what, const monarch_problem *problem,
                        uint64_t misaligned, bool made, bool used)
 {
     monarch_error error = {MONARCH_OK, ""};
     fake_cuda_clear();
-    monarch_plan *plan = make_plan(s, problem, "ring");
-    if (calls_of("cuTensorMapEncodeTiled") != (made ? MAPS : 0))
-        fail_msg("%s: %d maps made", what, calls_of("cuTensorMapEncodeTiled"));
+    monarch_plan *plan = cuda_scene_plan(s, problem, "ring");
+    if (cuda_scene_calls("cuTensorMapEncodeTiled") != (made ? MAPS : 0))
+        fail_msg("%s: %d maps made", what, cuda_scene_calls("cuTensorMapEncodeTiled"));
     monarch_plan_args args = far_tensors(misaligned);
     if (!problem->has_mask)
         args.mask = monarch_plan_args_default().mask;
     fake_cuda_clear();
     fixture_ok(what, monarch_plan_execute(plan, s->queue, &args, &error), &error);
-    if (calls_of("cuTensorMapReplaceAddress") != (used ? MAPS : 0))
-        fail_msg("%s: %d maps bound", what, calls_of("cuTensorMapReplaceAddress"));
+    if (cuda_scene_calls("cuTensorMapReplaceAddress") != (used ? MAPS : 0))
+        fail_msg("%s: %d maps bound", what, cuda_scene_calls("cuTensorMapReplaceAddress"));
     monarch_plan_destroy(&plan);
 }
 
@@ -153,20 +113,20 @@ static void test_maps(void **state)
     monarch_error error = {MONARCH_OK, ""};
     cuda_scene_open(&s);
     fixture_ok("queue", monarch_queue_create(s.device, &s.queue, &error), &error);
-    monarch_problem problem = make_problem(2, 12, 8192, 90, 64, 2);
+    monarch_problem problem = cuda_scene_shape(2, 12, 8192, 90, 64, 2);
     check_maps(&s, "packed, last block not whole", &problem, 0, true, true);
     check_maps(&s, "keys not at a multiple of 16", &problem, 2, true, false);
     problem.pad = MONARCH_PAD_BEGIN;
     check_maps(&s, "padding at the begin", &problem, 0, true, true);
     problem.has_mask = 1;
     check_maps(&s, "masked", &problem, 0, false, false);
-    problem = make_problem(2, 12, 96, 1, 64, 1);
+    problem = cuda_scene_shape(2, 12, 96, 1, 64, 1);
     check_maps(&s, "blocks of one token", &problem, 0, true, true);
-    problem = make_problem(2, 12, 96, 128, 64, 1);
+    problem = cuda_scene_shape(2, 12, 96, 128, 64, 1);
     check_maps(&s, "one block", &problem, 0, true, true);
-    problem = make_problem(2, 12, 4096, 64, 65, 1);
+    problem = cuda_scene_shape(2, 12, 4096, 64, 65, 1);
     check_maps(&s, "rows that are not whole vectors", &problem, 0, false, false);
-    problem = make_problem(1, 12, 4096, 64, 64, 1);
+    problem = cuda_scene_shape(1, 12, 4096, 64, 64, 1);
     problem.kv_heads = 3;
     check_maps(&s, "shared key heads", &problem, 0, true, true);
     cuda_scene_close(&s);
@@ -180,8 +140,8 @@ static void test_launch(void **state)
     monarch_error error = {MONARCH_OK, ""};
     cuda_scene_open(&s);
     fixture_ok("queue", monarch_queue_create(s.device, &s.queue, &error), &error);
-    monarch_problem problem = make_problem(1, 12, 16384, 128, 64, 3);
-    monarch_plan *plan = make_plan(&s, &problem, "ring");
+    monarch_problem problem = cuda_scene_shape(1, 12, 16384, 128, 64, 3);
+    monarch_plan *plan = cuda_scene_plan(&s, &problem, "ring");
     monarch_plan_args args = far_tensors(0);
     args.mask = monarch_plan_args_default().mask;
     fixture_ok("execute", monarch_plan_execute(plan, s.queue, &args, &error), &error);
@@ -196,7 +156,7 @@ static void test_launch(void **state)
 
 static monarch_status plan_and_execute(const cuda_scene *s, monarch_error *error)
 {
-    monarch_problem problem = make_problem(1, 12, 8192, 90, 64, 1);
+    monarch_problem problem = cuda_scene_shape(1, 12, 8192, 90, 64, 1);
     monarch_plan_options options = monarch_plan_options_default();
     monarch_plan_args args = far_tensors(0);
     monarch_plan *plan;
