@@ -206,6 +206,10 @@ static void prepare(test_inputs *inputs, const test_case *c, monarch_dtype dtype
     memset(inputs, 0, sizeof *inputs);
     inputs->c = c;
     inputs->dtype = c->mixed ? MONARCH_BF16 : dtype;
+    inputs->range = inputs->dtype;
+    if (p.q.dtype == MONARCH_F16 || p.k.dtype == MONARCH_F16 || p.v.dtype == MONARCH_F16 ||
+        p.out.dtype == MONARCH_F16)
+        inputs->range = MONARCH_F16;
     inputs->problem = p;
     inputs->block =
         p.block_size != 0 ? p.block_size : monarch_default_block_size(p.tokens, p.steps);

@@ -39,6 +39,7 @@ enum { TEST_MEMORIES = 5 };
 typedef struct test_inputs {
     const test_case *c;
     monarch_dtype dtype;     /* the coarsest of the tensors' */
+    monarch_dtype range;     /* the one of them that loses small numbers first */
     monarch_problem problem; /* with the strides of the case, to be passed to the library */
     int64_t block;           /* B and M */
     int64_t blocks;

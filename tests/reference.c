@@ -70,7 +70,7 @@ static void run_oracle(reference *r, const head_data *head, int64_t number)
         const double *y_magnitude = magnitude.y;
         to = reference_values(&r->inputs, &r->stages[i], number);
         magnitude = reference_magnitudes(&r->inputs, &r->stages[i], number);
-        head_stage_magnitude(head, r->inputs.dtype, i, &now, y_magnitude, &magnitude,
+        head_stage_magnitude(head, r->inputs.range, i, &now, y_magnitude, &magnitude,
                              &r->out.magnitude[at]);
         head_stage_oracle(head, i, &now, &now, &r->out.value[at]);
         copy(to.aL, now.aL, rows * D);

@@ -198,7 +198,7 @@ static void expect_head(stage_work *w, const reference *r, uint32_t index, int64
     int64_t heads = r->inputs.q.batch * r->inputs.q.heads;
 
     head_stage_oracle(&w->head, index, &w->in, &w->result, w->rows);
-    head_stage_magnitude(&w->head, r->inputs.dtype, index, &w->in, w->in.y, &w->magnitude,
+    head_stage_magnitude(&w->head, r->inputs.range, index, &w->in, w->in.y, &w->magnitude,
                          w->rows_magnitude);
     set_expected(&stage->aL, number, heads, w->result.aL, w->magnitude.aL);
     set_expected(&stage->cL, number, heads, w->result.cL, w->magnitude.cL);
