@@ -2,6 +2,7 @@
 #include "core/instance.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -62,10 +63,22 @@ static monarch_status check_params(const monarch_instance_params *params, monarc
     return check_list(params->backends, error);
 }
 
-/* Opens one backend; a backend that offers nothing keeps its reason and is no failure. */
-static monarch_status open_backend(monarch_instance *instance, const mn_registry_entry *entry,
-                                   const char *list, mn_backend_slot *slot)
+/*
+ * Whether this process may open the driver of backend `index`: not one that was opened before a
+ * fork(), whose threads are missing in the child and whose locks may be held for ever.
+ */
+static bool may_open(uint32_t index)
 {
+    static atomic_long opener[MN_BACKENDS];
+    long first = 0, process = (long)getpid();
+    return atomic_compare_exchange_strong(&opener[index], &first, process) || first == process;
+}
+
+/* Opens one backend; a backend that offers nothing keeps its reason and is no failure. */
+static monarch_status open_backend(monarch_instance *instance, uint32_t index, const char *list)
+{
+    const mn_registry_entry *entry = mn_registry(&(uint32_t){0}) + index;
+    mn_backend_slot *slot = &instance->backends[index];
     slot->info.struct_size = (uint32_t)sizeof slot->info;
     snprintf(slot->info.name, sizeof slot->info.name, "%s", entry->name);
     if (!entry->backend) {
@@ -78,6 +91,11 @@ static monarch_status open_backend(monarch_instance *instance, const mn_registry
     }
     if (entry->backend->abi != MN_BACKEND_ABI) {
         set_reason(&slot->info, "it was built for another version of the contract");
+        return MONARCH_OK;
+    }
+    if (entry->has_driver && !may_open(index)) {
+        set_reason(&slot->info, "this process was forked from one that had opened the driver, "
+                                "which a child cannot use; start a program, or fork first");
         return MONARCH_OK;
     }
     monarch_error why = {MONARCH_OK, ""};
@@ -98,13 +116,13 @@ static monarch_status open_backends(monarch_instance *instance, const char *list
                                     monarch_error *error)
 {
     uint32_t count;
-    const mn_registry_entry *entries = mn_registry(&count);
+    mn_registry(&count);
     instance->backends = mn_alloc_array(&instance->allocator, count, sizeof *instance->backends);
     if (!instance->backends)
         return mn_fail_memory(error, "the list of backends");
     for (uint32_t i = 0; i < count; i++) {
         instance->backend_count = i + 1;
-        if (open_backend(instance, &entries[i], list, &instance->backends[i]) != MONARCH_OK)
+        if (open_backend(instance, i, list) != MONARCH_OK)
             return mn_fail_memory(error, "a backend");
     }
     return MONARCH_OK;

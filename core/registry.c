@@ -14,24 +14,24 @@ extern const mn_backend mn_vulkan_backend;
 
 const mn_registry_entry *mn_registry(uint32_t *count)
 {
-    static const mn_registry_entry entries[] = {
-        {"cpu", &mn_cpu_backend, NULL},
+    static const mn_registry_entry entries[MN_BACKENDS] = {
+        {"cpu", &mn_cpu_backend, NULL, false},
 #ifdef MN_HAVE_CUDA
-        {"cuda", &mn_cuda_backend, NULL},
+        {"cuda", &mn_cuda_backend, NULL, true},
 #else
-        {"cuda", NULL, "this build has no cuda backend"},
+        {"cuda", NULL, "this build has no cuda backend", true},
 #endif
 #ifdef MN_HAVE_OPENCL
-        {"opencl", &mn_opencl_backend, NULL},
+        {"opencl", &mn_opencl_backend, NULL, true},
 #else
-        {"opencl", NULL, "this build has no opencl backend"},
+        {"opencl", NULL, "this build has no opencl backend", true},
 #endif
 #ifdef MN_HAVE_VULKAN
-        {"vulkan", &mn_vulkan_backend, NULL},
+        {"vulkan", &mn_vulkan_backend, NULL, true},
 #else
-        {"vulkan", NULL, "this build has no vulkan backend"},
+        {"vulkan", NULL, "this build has no vulkan backend", true},
 #endif
     };
-    *count = sizeof entries / sizeof *entries;
+    *count = MN_BACKENDS;
     return entries;
 }

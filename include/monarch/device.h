@@ -60,7 +60,8 @@ static inline monarch_instance_params monarch_instance_params_default(void)
 /*
  * Opens every backend of the build (or those named in params) and lists its devices. A
  * backend without driver or device is no error: monarch_instance_backend tells why it offers
- * nothing. `params` may be NULL. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY.
+ * nothing. A driver that was opened before a fork() is not opened again in the child, which is told
+ * so as the reason. `params` may be NULL. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY.
  */
 MONARCH_API monarch_status monarch_instance_create(const monarch_instance_params *params,
                                                    monarch_instance **instance,

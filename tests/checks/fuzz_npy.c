@@ -54,14 +54,15 @@ static void check_header(const struct npy *array, size_t size)
 {
     const struct npy_header *header = &array->header;
     int64_t count = 1;
+    bool empty = false;
     require(header->rank >= 0 && header->rank <= NPY_MAX_RANK, "rank");
     for (int i = 0; i < header->rank; i++) {
         require(header->shape[i] >= 0, "a negative extent");
-        /* Cannot overflow: a file of that size would be needed. */
-        count = header->shape[i] == 0 ? 0 : count * header->shape[i];
-        if (count == 0)
-            break;
+        empty = empty || header->shape[i] == 0;
     }
+    /* Cannot overflow: a file of that size would be needed, unless one extent is 0. */
+    for (int i = 0; i < header->rank; i++)
+        count = empty ? 0 : count * header->shape[i];
     require(count == header->count, "count and shape disagree");
     require(array->data >= 10 && array->data <= (int64_t)size, "data starts outside of the file");
     require(count * npy_type_size(header->type) == (int64_t)size - array->data,

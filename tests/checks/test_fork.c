@@ -97,6 +97,21 @@ static int run_child(inherited *p)
     return bad;
 }
 
+/* The cpu alone: threads that a driver starts may hold a lock of the sanitizer's allocator when the
+ * process forks. test_fork_device has drivers. */
+static fixture open_cpu(int32_t threads)
+{
+    fixture f = {NULL, NULL, NULL};
+    monarch_error error = {MONARCH_OK, ""};
+    monarch_instance_params params = monarch_instance_params_default();
+    params.cpu_threads = threads;
+    params.backends = "cpu";
+    fixture_ok("instance", monarch_instance_create(&params, &f.instance, &error), &error);
+    fixture_ok("find", monarch_instance_find(f.instance, "cpu", &f.device, &error), &error);
+    fixture_ok("queue", monarch_queue_create(f.device, &f.queue, &error), &error);
+    return f;
+}
+
 static void run_with_threads(int32_t threads)
 {
 #ifdef FIXTURE_TSAN
@@ -107,7 +122,7 @@ static void run_with_threads(int32_t threads)
     fixture_tensors t;
     monarch_error error = {MONARCH_OK, ""};
     memset(&p, 0, sizeof p);
-    p.f = fixture_open(threads);
+    p.f = open_cpu(threads);
     p.problem = fixture_problem();
     fixture_fill(&t, fixture_seed());
     fixture_ok("plan", monarch_plan_create(p.f.device, &p.problem, NULL, &p.plan, &error), &error);

@@ -124,9 +124,11 @@ static void dispatch(VkCommandBuffer commands, uint32_t x, uint32_t y, uint32_t 
     if (commands->first_work_group == 0) /* a launch begins, its other parts are independent */
         need_order(commands, "vkCmdDispatch");
     commands->unordered = true;
+    fake_lock();
     fake_state.latest[fake_state.dispatches++ % FAKE_DISPATCHES] =
         (fake_dispatch){commands->pipeline, {x, y, z}, commands->first_work_group, commands};
     device_time += FAKE_DISPATCH_NS;
+    fake_unlock();
 }
 
 static void barrier(VkCommandBuffer commands, VkPipelineStageFlags from, VkPipelineStageFlags to,
@@ -148,7 +150,9 @@ static void barrier(VkCommandBuffer commands, VkPipelineStageFlags from, VkPipel
     else if ((from & stages) == stages && (to & stages) == stages &&
              (barriers->srcAccessMask & writes) == writes && (barriers->dstAccessMask & all) == all)
         commands->unordered = false;
+    fake_lock();
     fake_state.barriers++;
+    fake_unlock();
 }
 
 static VkDeviceAddress address(VkBuffer buffer)
@@ -201,17 +205,19 @@ static VkResult submit(VkQueue queue, uint32_t count, const VkSubmitInfo *info, 
         return fake_state.fail_with;
     if (count != 1 || fence || info->commandBufferCount != 1 || !info->pCommandBuffers[0]->ended)
         fake_misuse("vkQueueSubmit", "not one command buffer that has ended");
+    fake_lock();
     if (info->waitSemaphoreCount > 0)
         fake_state.waited = values->pWaitSemaphoreValues[0];
+    if (info->signalSemaphoreCount > 1)
+        fake_state.signalled = values->pSignalSemaphoreValues[1];
+    fake_state.submissions++;
+    fake_unlock();
     for (uint32_t i = 0; i < info->signalSemaphoreCount; i++) {
         if (info->pSignalSemaphores[i]->value >= values->pSignalSemaphoreValues[i])
             fake_misuse("vkQueueSubmit", "a semaphore that goes back");
         info->pSignalSemaphores[i]->value = values->pSignalSemaphoreValues[i];
     }
-    if (info->signalSemaphoreCount > 1)
-        fake_state.signalled = values->pSignalSemaphoreValues[1];
     info->pCommandBuffers[0]->ended = false;
-    fake_state.submissions++;
     return VK_SUCCESS;
 }
 
@@ -263,7 +269,9 @@ static void write_timestamp(VkCommandBuffer commands, VkPipelineStageFlagBits st
     (void)stage;
     if (pool->stamps[query] != 0)
         fake_misuse("vkCmdWriteTimestamp", "it was not reset");
+    fake_lock();
     pool->stamps[query] = device_time;
+    fake_unlock();
 }
 
 static VkResult get_results(VkDevice device, VkQueryPool pool, uint32_t first, uint32_t count,

@@ -34,6 +34,10 @@ void *fake_make(size_t size);
 /* Counts a call; false when it is the one that is to fail. */
 bool fake_enter(const char *call);
 
+/* Around changes of fake_state, since calls come from several threads. */
+void fake_lock(void);
+void fake_unlock(void);
+
 /* Counts a wrong use. */
 void fake_misuse(const char *call, const char *how);
 
@@ -50,7 +54,7 @@ typedef struct fake_function {
 
 PFN_vkVoidFunction fake_find_in(const fake_function *table, size_t count, const char *name);
 
-/* Changes a count of what is alive; calls come from several threads. */
+/* Changes a count by itself. */
 static inline void fake_count(int *counter, int by)
 {
     __atomic_add_fetch(counter, by, __ATOMIC_RELAXED);

@@ -24,7 +24,9 @@ static VkResult allocate_memory(VkDevice device, const VkMemoryAllocateInfo *inf
 {
     (void)device;
     (void)allocator;
+    fake_lock();
     fake_state.allocations++;
+    fake_unlock();
     if (!fake_enter("vkAllocateMemory"))
         return fake_state.fail_with;
     if (info->allocationSize > fake_state.largest_allocation)

@@ -98,7 +98,9 @@ static VkResult create_pipelines(VkDevice device, VkPipelineCache cache, uint32_
         return fake_state.fail_with;
     if (count != 1 || !cache || !infos[0].layout || !infos[0].stage.module)
         fake_misuse("vkCreateComputePipelines", "something is missing");
+    fake_lock();
     fake_state.latest_cache = cache;
+    fake_unlock();
     *pipelines = fake_make(sizeof(object));
     fake_count(&fake_state.live.pipelines, 1);
     return VK_SUCCESS;
@@ -120,7 +122,9 @@ static VkResult create_cache(VkDevice device, const VkPipelineCacheCreateInfo *i
     (void)allocator;
     if (!fake_enter("vkCreatePipelineCache"))
         return fake_state.fail_with;
+    fake_lock();
     fake_state.initial_cache_bytes = info->initialDataSize;
+    fake_unlock();
     *cache = fake_make(sizeof(object));
     fake_count(&fake_state.live.caches, 1);
     return VK_SUCCESS;

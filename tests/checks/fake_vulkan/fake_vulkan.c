@@ -25,6 +25,16 @@ void *fake_make(size_t size)
     return object;
 }
 
+void fake_lock(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+void fake_unlock(void)
+{
+    pthread_mutex_unlock(&mutex);
+}
+
 bool fake_enter(const char *call)
 {
     pthread_mutex_lock(&mutex);

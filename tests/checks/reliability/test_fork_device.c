@@ -2,7 +2,8 @@
 
 /*
  * A fork with work of every device alive: the child's calls on it say FORKED, what it destroys
- * leaves the driver alone, and a new instance works there; the parent is not disturbed.
+ * leaves the driver alone, a new instance works there on the cpu, and offers no device whose driver
+ * was open before the fork; the parent is not disturbed.
  * test_fork.c has every call of the interface, on the cpu device. `test_fork_device [BACKEND]`.
  */
 
@@ -39,7 +40,24 @@ static int check_refusals(device_scene *s)
     return bad;
 }
 
-/* On the cpu: a driver may be of no use to a child, and the library cannot change that. */
+/* A driver that the parent had opened is left alone, and why is said. */
+static int check_driver(const char *name)
+{
+    monarch_error error = {MONARCH_OK, ""};
+    monarch_instance *instance = NULL;
+    monarch_device *device = NULL;
+    if (strncmp(name, "cpu", 3) == 0)
+        return 0;
+    if (monarch_instance_create(NULL, &instance, &error) != MONARCH_OK)
+        return 1;
+    monarch_status status = monarch_instance_find(instance, name, &device, &error);
+    bool right = status == MONARCH_ERROR_UNSUPPORTED && strstr(error.message, "forked") && !device;
+    if (!right)
+        fprintf(stderr, "child: find: %s \"%s\"\n", monarch_status_name(status), error.message);
+    monarch_instance_destroy(&instance);
+    return !right;
+}
+
 static int check_new_instance(void)
 {
     device_scene s;
@@ -77,6 +95,7 @@ static void visit(const char *name, const char *variants)
         int bad = check_refusals(&s);
         device_scene_close(&s);
         bad += s.instance || s.plan || s.queue || s.q;
+        bad += check_driver(name);
         bad += check_new_instance();
         fflush(NULL);
         _exit(bad > 0);
