@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fixture.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { POISON = 0xff };
 
@@ -163,4 +165,39 @@ bool fixture_has_variant(const monarch_device *device, const char *name)
         if ((at == info.variants || at[-1] == ' ') && (at[length] == 0 || at[length] == ' '))
             return true;
     return false;
+}
+
+/* Whether thread `task` of this process sleeps; one that has ended counts as asleep. */
+static bool is_asleep(const char *task)
+{
+    char path[300], state = 'S';
+    snprintf(path, sizeof path, "/proc/self/task/%s/stat", task);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return true;
+    int read = fscanf(file, "%*d (%*[^)]) %c", &state);
+    fclose(file);
+    return read != 1 || state == 'S';
+}
+
+static bool are_others_asleep(void)
+{
+    char self[32];
+    bool asleep = true;
+    DIR *tasks = opendir("/proc/self/task");
+    snprintf(self, sizeof self, "%ld", (long)getpid());
+    for (struct dirent *task = tasks ? readdir(tasks) : NULL; task; task = readdir(tasks))
+        if (task->d_name[0] != '.' && strcmp(task->d_name, self) != 0)
+            asleep = asleep && is_asleep(task->d_name);
+    if (tasks)
+        closedir(tasks);
+    return asleep;
+}
+
+void fixture_settle(void)
+{
+    for (int quiet = 0, tries = 0; quiet < 3 && tries < 10000; tries++) {
+        quiet = are_others_asleep() ? quiet + 1 : 0;
+        usleep(1000);
+    }
 }

@@ -57,6 +57,12 @@ void fixture_fill(fixture_tensors *t, uint64_t seed);
 /* Host memory of the tensors, sizes given, no mask and no workspace. */
 monarch_plan_args fixture_args(fixture_tensors *t);
 
+/*
+ * Waits until all other threads of the process sleep, before a fork: ASan's allocator is not made
+ * for one in which another thread holds its lock, as threads that just start may.
+ */
+void fixture_settle(void);
+
 /* Sets every byte to a pattern that is NaN in each dtype. */
 void fixture_poison(void *bytes, size_t size);
 bool fixture_all_poison(const void *bytes, size_t size);

@@ -97,8 +97,7 @@ static int run_child(inherited *p)
     return bad;
 }
 
-/* The cpu alone: threads that a driver starts may hold a lock of the sanitizer's allocator when the
- * process forks. test_fork_device has drivers. */
+/* The cpu alone: a driver's threads need not ever settle. test_fork_device has drivers. */
 static fixture open_cpu(int32_t threads)
 {
     fixture f = {NULL, NULL, NULL};
@@ -134,6 +133,7 @@ static void run_with_threads(int32_t threads)
     memcpy(before, t.out, sizeof before);
     fixture_poison(t.out, sizeof t.out);
     fflush(NULL);
+    fixture_settle();
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {

@@ -88,6 +88,7 @@ static void visit(const char *name, const char *variants)
     device_scene_run(&s, "instance", "execute");
     memcpy(before, s.result, sizeof before);
     fflush(NULL);
+    fixture_settle();
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
