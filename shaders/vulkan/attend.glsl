@@ -251,10 +251,11 @@ float raise(float tile_largest)
 
 // Turns the own part of a tile of raw products into 2^(score - largest) and takes it in. With two
 // terms a score is log2 of a probability, and they are taken off one after the other, in the order
-// in which they were found: then it is exact where the probability is near 1.
+// in which they were found: then it is exact where the probability is near 1. A compiler may add
+// them up before unless the result is precise.
 void softmax_tile()
 {
-    float s[PART];
+    precise float s[PART];
     float top = -INFINITY;
     [[unroll]] for (int i = 0; i < PART; i += 4) {
         vec4 raw = read_scores(own_row, own_part * PART + i);

@@ -41,11 +41,12 @@ float score(int64_t r, int64_t column)
     int64_t k_step = push.p.operand[OPERAND_KEYS].feature;
     int q_dtype = push.p.operand[OPERAND_QUERIES].dtype;
     int k_dtype = push.p.operand[OPERAND_KEYS].dtype;
-    float dot = 0.0;
+    precise float dot = 0.0;
     for (int f = 0; f < push.p.depth; f++)
         dot = fma(load_element(OPERAND_QUERIES, q_dtype, q + f * q_step),
                   load_element(OPERAND_KEYS, k_dtype, k + f * k_step), dot);
-    return fma(push.p.scale, dot, -(bias * LOG2_E));
+    precise float value = fma(push.p.scale, dot, -(bias * LOG2_E));
+    return value;
 }
 
 // The term of a softmax over x: the score of this row with column x; of LEFT's second launch
@@ -61,8 +62,11 @@ float term(int64_t x)
     if (is_minus_infinite(s))
         return s;
     int64_t pair = row_offset(OPERAND_STATS, at, x);
-    // Taking off the largest first keeps the logarithms of the weights that count exact.
-    return s - load_f32(OPERAND_STATS, pair) - load_f32(OPERAND_STATS, pair + 1);
+    // Taking off the largest first keeps the logarithms of the weights that count exact: a compiler
+    // must not add the two up before.
+    precise float log_weight =
+        s - load_f32(OPERAND_STATS, pair) - load_f32(OPERAND_STATS, pair + 1);
+    return log_weight;
 }
 
 // Combines one value of each invocation, always in the same order, and gives the result to all.
