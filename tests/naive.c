@@ -12,7 +12,7 @@
 naive_form naive_form_make(monarch_dtype dtype, int index, uint64_t seed)
 {
     test_random random = test_random_seed(seed, "naive form", (uint64_t)index);
-    naive_form form = {dtype, index & 1, (index >> 1) & 1, 1.0f};
+    naive_form form = {dtype, index & 1, (index >> 1) & 1, (index ^ index >> 2) & 1, 1.0f};
 
     if (index > 0)
         form.gain = (float)(1.0 - 0.5 * test_random_uniform(&random));
@@ -82,7 +82,24 @@ static float dot(const naive_form *form, const float *a, const float *b, int64_t
     return sum / form->gain;
 }
 
-/* Softmax in place; -inf counts as "not there". Returns the log of the sum of exponentials. */
+/* What a score is multiplied with to be in the form's unit. */
+static float unit(const naive_form *form)
+{
+    return form->base_two ? (float)M_LOG2E : 1.0f;
+}
+
+static float power(const naive_form *form, float x)
+{
+    return form->base_two ? exp2f(x) : expf(x);
+}
+
+static float logarithm(const naive_form *form, float x)
+{
+    return form->base_two ? log2f(x) : logf(x);
+}
+
+/* Softmax in place; -inf counts as "not there". Returns the log of the sum of powers. Logs are in
+ * the form's unit. */
 static float softmax(const naive_form *form, float *x, int64_t count)
 {
     float largest = -INFINITY, sum = 0.0f;
@@ -92,12 +109,12 @@ static float softmax(const naive_form *form, float *x, int64_t count)
             largest = x[i];
     for (int64_t i = 0; i < count; i++) {
         float *e = &x[nth(form, i, count)];
-        *e = *e == -INFINITY ? 0.0f : expf(*e - largest);
+        *e = *e == -INFINITY ? 0.0f : power(form, *e - largest);
         sum += *e;
     }
     for (int64_t i = 0; i < count && sum != 0.0f; i++)
         x[i] /= sum;
-    return sum > 0.0f ? largest + logf(sum) : -INFINITY;
+    return sum > 0.0f ? largest + logarithm(form, sum) : -INFINITY;
 }
 
 void naive_first(const oracle_problem *p, const float *q, const naive_values *out)
@@ -134,7 +151,7 @@ static float right_row(const oracle_problem *p, const naive_form *form, const fl
         if (tokens[i] < 0)
             R[i] = -INFINITY;
         else
-            R[i] = s * dot(form, mean, &k[tokens[i] * D], D);
+            R[i] = s * unit(form) * dot(form, mean, &k[tokens[i] * D], D);
         scores[i] = R[i];
     }
     lse = softmax(form, R, B);
@@ -147,7 +164,7 @@ static float right_row(const oracle_problem *p, const naive_form *form, const fl
     }
     for (int64_t i = 0; i < B; i++)
         R[i] = stored(form, R[i]);
-    return form->entropy_from_scores ? score - lse : entropy;
+    return form->entropy_from_scores ? (score - lse) / unit(form) : entropy;
 }
 
 /* sum[f] += weight * row[f]. */
@@ -195,7 +212,8 @@ void naive_right(const oracle_problem *p, const naive_form *form, const float *k
     free(tokens);
 }
 
-/* Logit of block k for the query of token n at position j; -inf for a wholly masked block. */
+/* Logit of block k for the query of token n at position j, in the form's unit; -inf for a wholly
+ * masked block. */
 static float logit(const oracle_problem *p, const naive_form *form, const float *q, int64_t n,
                    int64_t k, int64_t j, const naive_values *in)
 {
@@ -203,7 +221,7 @@ static float logit(const oracle_problem *p, const naive_form *form, const float 
 
     if (in->cL[row] == INFINITY)
         return -INFINITY;
-    return dot(form, &q[n * D], &in->aL[row * D], D) - in->cL[row];
+    return unit(form) * dot(form, &q[n * D], &in->aL[row * D], D) - unit(form) * in->cL[row];
 }
 
 /*
@@ -223,7 +241,7 @@ static void left_row(const oracle_problem *p, const naive_form *form, const floa
         if (oracle_valid(p, l, j))
             add_row(mean, stored(form, log_weights[l]), &q[oracle_token(p, l, j) * D], D);
     }
-    out->cR[row] = expf(log_c);
+    out->cR[row] = power(form, log_c);
     for (int64_t f = 0; f < D; f++) {
         mean[f] = stored(form, mean[f]);
         out->aR[row * D + f] = out->cR[row] * mean[f];

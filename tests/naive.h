@@ -18,6 +18,7 @@ typedef struct naive_form {
     monarch_dtype dtype;
     int reverse;             /* sums run from the last term to the first */
     int entropy_from_scores; /* cL = aL.aR/cR - lse instead of sum R log R */
+    int base_two;            /* softmax by powers of 2 of scores in units of log 2 */
     float gain;              /* intermediates are stored times this, in (1/2, 1]; scores are
                                 computed from queries times this */
 } naive_form;

@@ -188,8 +188,9 @@ __device__ inline void weigh(const group_scores<TILES> &g, const group_operand &
         __syncwarp();
 #pragma unroll
         for (int r = 0; r < TILES; r++) {
+            uint32_t packed[part][4];
             multiply(sums[r], g.factor[r]);
-            limit_overflow<E>(sums[r]);
+            pack_sums<E>(sums[r], packed);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 const int row = r * 16 + half * 8 + lane / 4;
@@ -198,7 +199,7 @@ __device__ inline void weigh(const group_scores<TILES> &g, const group_operand &
 #pragma unroll
                     for (int n = 0; n < 2 * part; n++)
                         *reinterpret_cast<uint32_t *>(to + n * 16) =
-                            element<E>::pack(sums[r][n][2 * half], sums[r][n][2 * half + 1]);
+                            packed[n / 2][n % 2 * 2 + half];
             }
         }
     }
