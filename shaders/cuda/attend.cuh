@@ -193,8 +193,8 @@ template <class E, int WIDTH, form FORM> struct attention {
     /* Rows leave by way of shared memory, so that they are stored whole. */
     __device__ void store(int number, outputs &sums, const float (&factor)[2])
     {
-        if (*any == 0) {                   /* 0 * NaN is NaN */
-            asm volatile("" ::: "memory"); /* rare: no selects for the others */
+        if (*any == 0) {  /* 0 * NaN is NaN */
+            keep_apart(); /* rare: no selects for the others */
             set_zero(sums);
         }
         multiply(sums, factor);
@@ -245,7 +245,7 @@ template <class E, int WIDTH, form FORM> struct attention {
 
 template <class E, int WIDTH, form FORM> __device__ inline void attend(const mn_stage_params &p)
 {
-    extern __shared__ __align__(16) char memory[];
+    char *const memory = dynamic_memory<16>();
     attention<E, WIDTH, FORM>(p, memory).run();
 }
 

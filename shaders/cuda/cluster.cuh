@@ -123,7 +123,7 @@ template <class E, int PANELS, int SIDE> struct cluster_worker {
 template <class E, int PANELS, int SIDE>
 __device__ inline void cluster(const mn_stage_params &p, const mn_ring_params &r)
 {
-    extern __shared__ __align__(1024) char shared[];
+    char *const shared = dynamic_memory<1024>();
     const cluster_memory<PANELS> memory(p, shared);
     const int task = (int)(work_group() >> memory.shift);
     const int batch = (unsigned)task / (unsigned)p.heads;

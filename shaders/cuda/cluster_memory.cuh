@@ -2,68 +2,12 @@
 #ifndef MN_CUDA_CLUSTER_MEMORY_CUH
 #define MN_CUDA_CLUSTER_MEMORY_CUH
 
-#include "shaders/cuda/barrier.cuh"
 #include "shaders/cuda/panel_rows.cuh"
+#include "shaders/cuda/ptx/barrier.cuh"
+#include "shaders/cuda/ptx/cluster.cuh"
 #include "shaders/cuda/wgmma.cuh"
 
 /* The shared memory of a cluster's work-groups, and the ways into it. */
-
-/* A barrier of all threads of all work-groups of the cluster, in two halves. With `release` what
-   they wrote before it is seen behind it, which takes longer. */
-__device__ inline void cluster_arrive()
-{
-    asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
-}
-
-__device__ inline void cluster_arrive_and_release()
-{
-    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
-}
-
-__device__ inline void cluster_wait()
-{
-    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
-}
-
-__device__ inline int cluster_size()
-{
-    uint32_t size;
-    asm("mov.u32 %0, %%cluster_nctaid.x;" : "=r"(size));
-    return (int)size;
-}
-
-__device__ inline int cluster_rank()
-{
-    uint32_t rank;
-    asm("mov.u32 %0, %%cluster_ctaid.x;" : "=r"(rank));
-    return (int)rank;
-}
-
-/* The address that a place in this work-group's memory has in that of another. */
-__device__ inline uint32_t address_in(uint32_t address, int rank)
-{
-    uint32_t there;
-    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(rank));
-    return there;
-}
-
-/* Stores, and then tells the barrier there how many bytes came. */
-__device__ inline void send_bytes(uint32_t address, const uint4 &x, uint32_t barrier)
-{
-    asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 "
-                 "[%0], {%1, %2, %3, %4}, [%5];" ::"r"(address),
-                 "r"(x.x), "r"(x.y), "r"(x.z), "r"(x.w), "r"(barrier)
-                 : "memory");
-}
-
-__device__ inline void send_bytes(uint32_t address, float x, uint32_t barrier)
-{
-    asm volatile(
-        "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::"r"(
-            address),
-        "r"(__float_as_uint(x)), "r"(barrier)
-        : "memory");
-}
 
 /* Threads that share a group, and its barrier; there are up to 15 such teams. */
 struct team {
@@ -79,7 +23,7 @@ struct team {
         if (warps == 1)
             __syncwarp();
         else
-            asm volatile("bar.sync %0, %1;" ::"r"(number + 1), "r"(warps * WARP) : "memory");
+            barrier_of_warps(number + 1, warps * WARP);
     }
 };
 

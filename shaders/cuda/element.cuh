@@ -2,18 +2,10 @@
 #ifndef MN_CUDA_ELEMENT_CUH
 #define MN_CUDA_ELEMENT_CUH
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
+#include "shaders/cuda/ptx/basic.cuh"
 #include "shaders/params.h"
 
 /* The element types, and the instructions that differ between them. */
-
-/* One m16n8k16 product of a warp: d += a b with f32 sums. Thread 4g + t of the warp holds rows g
-   and g + 8: of `a` columns 2t, 2t+1 and 2t+8, 2t+9; of `d` columns 2t and 2t+1. */
-struct fragment_a {
-    uint32_t x[4];
-};
 
 template <class E> struct element;
 
@@ -21,18 +13,15 @@ template <> struct element<__half> {
     static constexpr int dtype = MN_DTYPE_F16;
     static constexpr bool has_mma = true;
 
+    static __device__ void mma(float (&d)[4], const fragment_a &a, uint32_t b0, uint32_t b1)
+    {
+        mma_f16(d, a, b0, b1);
+    }
+
     static __device__ uint32_t pack(float low, float high)
     {
         __half2 pair = __floats2half2_rn(low, high);
         return *reinterpret_cast<uint32_t *>(&pair);
-    }
-
-    static __device__ void mma(float (&d)[4], const fragment_a &a, uint32_t b0, uint32_t b1)
-    {
-        asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, "
-            "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-            : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "r"(b0), "r"(b1));
     }
 };
 
@@ -40,18 +29,15 @@ template <> struct element<__nv_bfloat16> {
     static constexpr int dtype = MN_DTYPE_BF16;
     static constexpr bool has_mma = true;
 
+    static __device__ void mma(float (&d)[4], const fragment_a &a, uint32_t b0, uint32_t b1)
+    {
+        mma_bf16(d, a, b0, b1);
+    }
+
     static __device__ uint32_t pack(float low, float high)
     {
         __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
         return *reinterpret_cast<uint32_t *>(&pair);
-    }
-
-    static __device__ void mma(float (&d)[4], const fragment_a &a, uint32_t b0, uint32_t b1)
-    {
-        asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, "
-            "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-            : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "r"(b0), "r"(b1));
     }
 };
 
@@ -76,7 +62,7 @@ template <class E, int N> __device__ inline void limit_overflow(float (&sums)[N]
             for (int i = 0; i < 4; i++)
                 largest = fmaxf(largest, fabsf(sums[n][i]));
         if (largest > limit) {
-            asm volatile("" ::: "memory"); /* rare: no selects for the others */
+            keep_apart(); /* rare: no selects for the others */
 #pragma unroll
             for (int n = 0; n < N; n++)
 #pragma unroll
@@ -116,14 +102,6 @@ __device__ inline void pack_sums(float (&sums)[N][4], uint32_t (&x)[N / 2][4])
             for (int r = 0; r < 2; r++)
                 x[n / 2][n % 2 * 2 + r] = element<E>::pack(sums[n][2 * r], sums[n][2 * r + 1]);
     }
-}
-
-/* 2^x; results below 2^-126 become 0. */
-__device__ inline float exp2_fast(float x)
-{
-    float result;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-    return result;
 }
 
 __device__ inline float infinity()

@@ -99,7 +99,7 @@ __device__ inline void store_head(const mn_stage_params &p, const task_place &at
 template <class E, int WIDTH, int TILES>
 __device__ inline fused_memory divide_head(const mn_stage_params &p)
 {
-    extern __shared__ __align__(16) char memory[];
+    char *const memory = dynamic_memory<16>();
     const int pitch = mn_tile_pitch(WIDTH, sizeof(E));
     const int block_pitch = mn_fused_block_pitch(p.columns, pitch);
     const int tensor = p.groups * block_pitch;

@@ -176,7 +176,7 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
     {
         const int panel = rows * MN_PANEL_ROW;
         if (!any) {
-            asm volatile("" ::: "memory");
+            keep_apart();
             set_zero(sums);
         }
         multiply(sums, factor);
@@ -292,7 +292,7 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
 
 template <class E, int PANELS, form FORM> __device__ inline void hopper(const mn_stage_params &p)
 {
-    extern __shared__ __align__(1024) char shared[];
+    char *const shared = dynamic_memory<1024>();
     hopper_attention<E, PANELS, FORM>(p, shared).run();
 }
 

@@ -9,6 +9,8 @@
 
 #if defined(__CUDACC__)
 #define MN_LAYOUT_FUNCTION static __host__ __device__ constexpr
+#elif defined(__cplusplus)
+#define MN_LAYOUT_FUNCTION static constexpr
 #else
 #define MN_LAYOUT_FUNCTION static inline
 #endif

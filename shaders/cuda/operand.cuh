@@ -3,29 +3,11 @@
 #define MN_CUDA_OPERAND_CUH
 
 #include "shaders/cuda/element.cuh"
+#include "shaders/cuda/ptx/basic.cuh"
 
 /* From a launch's parameters to rows in memory, and from there to shared memory and back. */
 
 enum { WARP = 32, VECTOR = 16 };
-
-/*
- * On sm_90 and later a launch may begin before the one ahead of it in the stream has ended, so that
- * one's last work-groups and the other's first steps overlap. Nothing that an earlier launch may
- * still write, or read where this one writes, is touched before wait_for_launches_ahead().
- */
-__device__ inline void let_next_launch_begin()
-{
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
-__device__ inline void wait_for_launches_ahead()
-{
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
 
 /* Which score matrix a warp works on. */
 struct task_place {
@@ -143,39 +125,8 @@ __device__ inline presence present_of(const mn_stage_params &p, const task_place
     return there;
 }
 
-__device__ inline uint32_t shared_address(const void *pointer)
-{
-    return (uint32_t)__cvta_generic_to_shared(pointer);
-}
-
-/* Starts to copy 16 bytes to shared memory. */
-__device__ inline void copy_vector(char *target, const char *source)
-{
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(target)),
-                 "l"(source)
-                 : "memory");
-}
-
-/* The same, only the first `valid` bytes being the source's; the others become 0. */
-__device__ inline void copy_vector(char *target, const char *source, int valid)
-{
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(target)),
-                 "l"(source), "r"(valid)
-                 : "memory");
-}
-
-__device__ inline void copies_commit()
-{
-    asm volatile("cp.async.commit_group;" ::: "memory");
-}
-
-/* Waits until at most N groups of copies of this thread are under way. */
-template <int N> __device__ inline void copies_wait()
-{
-    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
-}
-
-/* The same for rows that lie anyhow: element by element. */
+/* Copies up to 16 bytes of a row that lies anyhow to shared memory, element by element; the others
+ * become 0. */
 template <class E> __device__ inline void copy_elements(char *target, const char *source, int valid)
 {
 #pragma unroll 1

@@ -2,8 +2,6 @@
 #ifndef MN_CUDA_RING_CUH
 #define MN_CUDA_RING_CUH
 
-#include <cooperative_groups.h>
-
 #include "shaders/cuda/ring_compute.cuh"
 
 /*
@@ -160,7 +158,7 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
         const bool ready = !at.ended() && at.stage == 0 && at.time < r.slots;
         if (ready && loads())
             load(at, 0);
-        cooperative_groups::this_grid().sync();
+        grid_barrier();
         return ready;
     }
 
@@ -176,19 +174,19 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
 template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE>
 __device__ __forceinline__ void ring(const mn_stage_params &p, const mn_ring_params &r)
 {
-    extern __shared__ __align__(1024) char shared[];
+    char *const shared = dynamic_memory<1024>();
     const int warp = warp_index(), lane = threadIdx.x % WARP, group = warp / 4;
     const ring_worker<E, PANELS, GROUPS> worker = {p,   r, {shared, r}, {p, r}, warp - 4 * GROUPS,
                                                    lane};
     const ring_schedule at(p, r);
     const bool first_is_loaded = worker.begin(at);
     if (group < GROUPS) {
-        asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(ring_registers<GROUPS>::compute));
+        take_registers<ring_registers<GROUPS>::compute>();
         const ring_compute<E, PANELS, GROUPS, NARROW, WHOLE> compute = {
             p, r, worker.memory, worker.workspace, group, warp % 4, lane};
         compute.run();
     } else {
-        asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(ring_registers<GROUPS>::other));
+        give_registers<ring_registers<GROUPS>::other>();
         worker.run(at, first_is_loaded);
     }
 }

@@ -2,8 +2,8 @@
 #ifndef MN_CUDA_RING_SCHEDULE_CUH
 #define MN_CUDA_RING_SCHEDULE_CUH
 
-#include "shaders/cuda/barrier.cuh"
 #include "shaders/cuda/panel_rows.cuh"
+#include "shaders/cuda/ptx/barrier.cuh"
 #include "shaders/cuda/ring.h"
 #include "shaders/cuda/wgmma.cuh"
 

@@ -42,22 +42,6 @@ __device__ inline float add_entropy(float weight, float y, float sum)
     return fmaf(weight, fmaxf(y, -1000.0f), sum);
 }
 
-/* log2, to an absolute 2^-21, and 1 / x, nearly exact; 1 / 0 is inf. Enough before results are
-   rounded to 16 bits. */
-__device__ inline float log2_fast(float x)
-{
-    float result;
-    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-    return result;
-}
-
-__device__ inline float reciprocal_fast(float x)
-{
-    float result;
-    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-    return result;
-}
-
 template <bool EXACT> __device__ inline float log2_of(float x)
 {
     return EXACT ? log2f(x) : log2_fast(x);

@@ -10,25 +10,6 @@
  * s[n] (16 rows x 8 columns), columns 8n + 2t and 8n + 2t + 1 of rows g (s[n][0..1]) and g + 8.
  */
 
-/* Four 8 x 8 matrices of 16-bit elements; thread i gives the address of row i % 8 of matrix i / 8.
- */
-__device__ inline void load_matrices(uint32_t (&x)[4], uint32_t address)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
-                 : "r"(address)
-                 : "memory");
-}
-
-/* The same, each matrix transposed. */
-__device__ inline void load_matrices_transposed(uint32_t (&x)[4], uint32_t address)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
-                 : "r"(address)
-                 : "memory");
-}
-
 /* s = queries . keys for 16 rows and the first 16 * count of the columns. */
 template <class E, int WIDTH, int PITCH, int N>
 __device__ inline void tile_scores_mma(float (&s)[N][4], const char *queries, const char *keys,

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef MN_CUDA_BARRIER_CUH
-#define MN_CUDA_BARRIER_CUH
+#ifndef MN_CUDA_PTX_BARRIER_CUH
+#define MN_CUDA_PTX_BARRIER_CUH
 
-#include "shaders/cuda/operand.cuh"
+#include <cooperative_groups.h>
+
+#include "shaders/cuda/ptx/basic.cuh"
 
 /*
  * Barriers in shared memory (sm_90): each counts arrivals; with the last one expected a phase ends
@@ -147,6 +149,14 @@ __device__ inline void counter_wait(const uint32_t *counter, uint32_t target)
             return;
         __nanosleep(20);
     }
+}
+
+/* A barrier of all work-groups of a cooperative launch; what was written before it is seen behind
+ * it.
+ */
+__device__ inline void grid_barrier()
+{
+    cooperative_groups::this_grid().sync();
 }
 
 #endif
