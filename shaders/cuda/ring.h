@@ -22,7 +22,7 @@ enum {
 
 enum { MN_RING_MAP_WORDS = 16 };
 
-#if defined(__CUDACC__)
+#if defined(__cplusplus)
 struct alignas(64) mn_ring_params
 #else
 typedef struct mn_ring_params
@@ -40,7 +40,7 @@ typedef struct mn_ring_params
     int32_t short_y;           /* y at which boxes of MN_RING_ACROSS_SHORT begin */
     int32_t cleans;            /* rows behind a box may hold rows of an earlier task */
     int32_t reserved[14];
-#if defined(__CUDACC__)
+#if defined(__cplusplus)
 };
 static_assert(sizeof(mn_ring_params) == 1024, "host and device must agree");
 #else

@@ -27,13 +27,14 @@ typedef struct block {
 } block;
 
 enum { STACK = 16, FIXED_SHARED_MEMORY = 1536 };
-enum { HOPPER_SHARED_MEMORY = 232448 };
+enum { HOPPER_SHARED_MEMORY = 232448, HOPPER_MULTIPROCESSORS = 132 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 fake_cuda fake_state = {.devices = FAKE_DEVICES,
                         .capability = 90,
                         .ptx_version = 90,
-                        .shared_memory = HOPPER_SHARED_MEMORY};
+                        .shared_memory = HOPPER_SHARED_MEMORY,
+                        .multiprocessors = HOPPER_MULTIPROCESSORS};
 static bool initialised;
 static struct CUctx_st primary[FAKE_DEVICES];
 static struct CUstream_st legacy;
@@ -75,6 +76,7 @@ void fake_cuda_reset(void)
     fake_state.capability = 90;
     fake_state.ptx_version = 90;
     fake_state.shared_memory = HOPPER_SHARED_MEMORY;
+    fake_state.multiprocessors = HOPPER_MULTIPROCESSORS;
     initialised = false;
     depth = 0;
 }
@@ -259,7 +261,7 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice
         *value = fake_state.capability % 10;
         break;
     case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT:
-        *value = 132;
+        *value = fake_state.multiprocessors;
         break;
     case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN:
         *value = fake_state.shared_memory;
@@ -469,6 +471,6 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, voi
     else
         stream->clock += FAKE_KERNEL_US;
     if (fake_state.compute && !stream->capturing)
-        fake_state.compute(launch, parameters[0]);
+        fake_state.compute(launch, parameters);
     return fake_leave(CUDA_SUCCESS);
 }

@@ -40,11 +40,12 @@ typedef struct fake_cuda {
     int capability;
     int ptx_version;   /* of all code */
     int shared_memory; /* bytes that a work-group may ask for */
+    int multiprocessors;
     uint64_t fail_at; /* which counted call fails, the next one being 1; 0 = none. One call only. */
     CUresult fail_with;
     uint64_t memory_limit; /* bytes of one allocation; 0 = none */
     /* What a kernel does; NULL = nothing. */
-    void (*compute)(const fake_launch *launch, const void *parameters);
+    void (*compute)(const fake_launch *launch, void *const *parameters);
     /* To be looked at. */
     char failed[48]; /* name of the call that failed that way */
     uint64_t calls;  /* counted since fake_cuda_clear; error names are not */

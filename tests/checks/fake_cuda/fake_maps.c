@@ -1,11 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fake_driver.h"
 
-/* Tensor maps of the stand-in: the first word of one is its address. */
+#include <string.h>
+
+#include "fake_map.h"
+
+_Static_assert(sizeof(fake_map) <= sizeof(CUtensorMap), "a map must hold its description");
+
+/* Tensor maps of the stand-in. */
 
 static bool is_map(CUtensorMap *map, uint64_t address)
 {
     return (uintptr_t)map % 64 == 0 && address % 16 == 0 && address != 0;
+}
+
+/* Axes that are not there have one index. */
+static void describe(CUtensorMap *map, cuuint32_t rank, const void *address,
+                     const cuuint64_t *extents, const cuuint64_t *strides, const cuuint32_t *box)
+{
+    fake_map made = {.address = (uintptr_t)address};
+    for (cuuint32_t i = 0; i < FAKE_AXES; i++) {
+        made.extent[i] = i < rank ? extents[i] : 1;
+        made.box[i] = i < rank ? box[i] : 1;
+        if (i > 0)
+            made.stride[i - 1] = i < rank ? strides[i - 1] : 0;
+    }
+    memset(map, 0, sizeof *map);
+    memcpy(map, &made, sizeof made);
 }
 
 CUresult cuTensorMapEncodeTiled(CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank,
@@ -25,7 +46,7 @@ CUresult cuTensorMapEncodeTiled(CUtensorMap *map, CUtensorMapDataType type, cuui
     if (result == CUDA_SUCCESS && !right)
         result = fake_misuse("cuTensorMapEncodeTiled", "shape", CUDA_ERROR_INVALID_VALUE);
     if (result == CUDA_SUCCESS)
-        *map = (CUtensorMap){.opaque = {(uintptr_t)address}};
+        describe(map, rank, address, extents, strides, box);
     return fake_leave(result);
 }
 
