@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shaders/cuda/fused.cuh"
 
-/* Kernels NAME_f16_64_1 and so on: element type, width, score matrices of 16 or 32 rows. */
+/* Kernels NAME_f16_64_1 and so on: element type, width, score matrices of 16 or 32 rows. Said to be
+   alone on a multiprocessor, which they need not be: else the compiler makes do with 64 registers
+   where it nearly can, and spills. */
 #define MN_KERNEL(name, type, width, tiles)                                                        \
-    extern "C" __global__ void __launch_bounds__(512)                                              \
+    extern "C" __global__ void __launch_bounds__(512, 1)                                              \
         name(const __grid_constant__ mn_stage_params p)                                            \
     {                                                                                              \
         fused<type, width, tiles>(p);                                                              \

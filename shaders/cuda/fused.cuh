@@ -10,90 +10,68 @@
  * stages and a position in the LEFT ones, each a score matrix of at most 16 TILES rows and columns
  * that fits its registers. Products with values are made some features at a time, and each part
  * overwrites the features that it came from: no row is read by another warp in the same stage.
+ *
+ * A warp loads the blocks that it works on first, and so begins with one while others are on their
+ * way; and it stores its positions when it has them.
  */
 
-/* Calls f(row, block, position, byte) for each vector of all rows [begin, end) of a head, row being
-   block * size + position. The quotient is exact: rows are at most 1024. */
-template <int WIDTH_BYTES, class F>
-__device__ inline void for_each_vector(int begin, int end, int size, F f)
+/* Calls f(x, byte) for each vector of rows x < count: the threads of a warp share rows. */
+template <int WIDTH_BYTES, class F> __device__ inline void for_each_vector(int count, int lane, F f)
 {
     using share = row_sharing<WIDTH_BYTES>;
-    const int byte = threadIdx.x % share::lanes * VECTOR;
-    const uint32_t inverse = ((1u << 20) + size - 1) / size;
-    if (byte >= WIDTH_BYTES)
-        return;
+    const int byte = lane % share::lanes * VECTOR;
+    if (byte < WIDTH_BYTES)
 #pragma unroll 2
-    for (int row = begin + threadIdx.x / share::lanes; row < end;
-         row += blockDim.x / share::lanes) {
-        int block = (int)(row * inverse >> 20);
-        f(row, block, row - block * size, byte);
-    }
+        for (int x = lane / share::lanes; x < count; x += WARP / share::lanes)
+            f(x, byte);
 }
 
-/* Rows of padding: fewer than a block. */
-template <int WIDTH_BYTES>
-__device__ inline void zero_padding(const mn_stage_params &p, const head_rows &target)
-{
-    const int begin = (int)p.first, end = (int)(p.first + p.tokens);
-    auto zero = [&](int, int block, int position, int byte) {
-        *reinterpret_cast<uint4 *>(target.row(block, position) + byte) = make_uint4(0, 0, 0, 0);
-    };
-    if (begin > 0)
-        for_each_vector<WIDTH_BYTES>(0, begin, p.columns, zero);
-    if (end < p.groups * p.columns)
-        for_each_vector<WIDTH_BYTES>(end, p.groups * p.columns, p.columns, zero);
-}
-
-/* Starts to load a tensor. Rows outside the sequence become 0, and masked ones if asked. */
+/* Starts to load a block of a tensor. Rows outside the sequence become 0, and masked ones if asked.
+ */
 template <class E, int WIDTH>
-__device__ inline void load_head(const mn_stage_params &p, int number, const task_place &at,
-                                 const head_rows &target, const fused_memory &m, int side,
-                                 bool masked)
+__device__ inline void load_block(const mn_stage_params &p, int number, const task_place &at,
+                                  const head_rows &target, int block, const float *absent, int lane)
 {
     constexpr int width = WIDTH * (int)sizeof(E);
     const mn_operand_params &o = p.operand[number];
     const rows_view<E> view = view_of<E>(o, at);
-    const int begin = (int)p.first, end = (int)(p.first + p.tokens);
-    const int block_stride = target.block_pitch, pitch = target.pitch;
-    const int64_t group = o.group * (int64_t)sizeof(E), index = o.index * (int64_t)sizeof(E);
-    if (o.vectors && view.bytes() == width && !masked) {
-        for_each_vector<width>(begin, end, p.columns, [&](int, int block, int position, int byte) {
-            copy_vector(target.base + block * block_stride + position * pitch + byte,
-                        view.base + block * group + position * index + byte);
+    const int64_t index = o.index * (int64_t)sizeof(E);
+    const char *source = view.base + block * o.group * (int64_t)sizeof(E);
+    const int token = block * p.columns - (int)p.first;
+    const bool is_whole = token >= 0 && token + p.columns <= p.tokens;
+    if (o.vectors && view.bytes() == width && is_whole && absent == nullptr) {
+        for_each_vector<width>(p.columns, lane, [&](int x, int byte) {
+            copy_vector(target.row(block, x) + byte, source + x * index + byte);
         });
-        zero_padding<width>(p, target);
-    } else {
-        for_each_vector<width>(
-            0, p.groups * p.columns, p.columns, [&](int row, int block, int position, int byte) {
-                bool there =
-                    masked ? m.absent[block * side + position] == 0.0f : row >= begin && row < end;
-                int valid = there ? max(0, min(view.bytes() - byte, (int)VECTOR)) : 0;
-                const char *source =
-                    valid > 0 ? view.base + block * group + position * index + byte : view.base;
-                char *to = target.row(block, position) + byte;
-                if (o.vectors)
-                    copy_vector(to, source, valid);
-                else
-                    copy_elements<E>(to, source, valid);
-            });
+        return;
     }
-    copies_commit();
+    for_each_vector<width>(p.columns, lane, [&](int x, int byte) {
+        bool there = absent != nullptr ? absent[x] == 0.0f : token + x >= 0 && token + x < p.tokens;
+        int valid = there ? max(0, min(view.bytes() - byte, (int)VECTOR)) : 0;
+        const char *from = valid > 0 ? source + x * index + byte : view.base;
+        char *to = target.row(block, x) + byte;
+        if (o.vectors)
+            copy_vector(to, from, valid);
+        else
+            copy_elements<E>(to, from, valid);
+    });
 }
 
+/* Stores the rows of a position. */
 template <class E, int WIDTH>
-__device__ inline void store_head(const mn_stage_params &p, const task_place &at,
-                                  const head_rows &from)
+__device__ inline void store_position(const mn_stage_params &p, const task_place &at,
+                                      const head_rows &from, int position, int lane)
 {
     const mn_operand_params &o = p.operand[MN_OPERAND_RESULT];
     const rows_view<E> view = view_of<E>(o, at);
-    const int64_t group = o.group * (int64_t)sizeof(E), index = o.index * (int64_t)sizeof(E);
-    for_each_vector<WIDTH *(int)sizeof(E)>(
-        (int)p.first, (int)(p.first + p.tokens), p.columns,
-        [&](int, int block, int position, int byte) {
-            if (byte < view.bytes())
-                store_vector<E>(view.base + block * group + position * index + byte,
-                                from.row(block, position) + byte, o.vectors, view.bytes() - byte);
-        });
+    const int64_t group = o.group * (int64_t)sizeof(E);
+    char *to = view.base + position * o.index * (int64_t)sizeof(E);
+    for_each_vector<WIDTH *(int)sizeof(E)>(p.groups, lane, [&](int x, int byte) {
+        const int token = x * p.columns + position - (int)p.first;
+        if (byte < view.bytes() && token >= 0 && token < p.tokens)
+            store_vector<E>(to + x * group + byte, from.row(x, position) + byte, o.vectors,
+                            view.bytes() - byte);
+    });
 }
 
 template <class E, int WIDTH, int TILES>
@@ -134,62 +112,102 @@ __device__ inline void note_absent(const mn_stage_params &p, const task_place &a
     }
 }
 
-template <class E, int WIDTH, int TILES>
-__device__ inline void load_all(const mn_stage_params &p, const task_place &at,
-                                const fused_memory &m)
-{
-    const bool masked = p.operand[MN_OPERAND_MASK].width > 0;
-#pragma unroll 1
-    for (int i = 0; i < 3; i++) { /* q, k, v: one after the other in memory */
-        const int number = i == 0   ? MN_OPERAND_QUERIES
-                           : i == 1 ? MN_OPERAND_KEYS
-                                    : MN_OPERAND_VALUES;
-        head_rows target = m.q;
-        target.base += i * (m.k.base - m.q.base);
-        load_head<E, WIDTH>(p, number, at, target, m, 16 * TILES, masked && i > 0);
+/* The work of one warp. */
+template <class E, int WIDTH, int TILES> struct fused_worker {
+    static constexpr int side = 16 * TILES;
+
+    const mn_stage_params &p;
+    const fused_memory &m;
+    const task_place &at;
+    int lane, warp, warps;
+
+    __device__ void load(int number, const head_rows &target, int block) const
+    {
+        const bool masked = p.operand[MN_OPERAND_MASK].width > 0 && number != MN_OPERAND_QUERIES;
+        load_block<E, WIDTH>(p, number, at, target, block,
+                             masked ? m.absent + block * side : nullptr, lane);
     }
-}
+
+    /* A group of copies for each block; the values, where they are needed later only, in one more.
+     */
+    __device__ void load_all() const
+    {
+#pragma unroll 1
+        for (int block = warp; block < p.groups; block += warps) {
+            load(MN_OPERAND_QUERIES, m.q, block);
+            load(MN_OPERAND_KEYS, m.k, block);
+            if (p.steps == 1)
+                load(MN_OPERAND_VALUES, m.v, block);
+            copies_commit();
+        }
+        if (p.steps == 1)
+            return;
+#pragma unroll 1
+        for (int block = warp; block < p.groups; block += warps)
+            load(MN_OPERAND_VALUES, m.v, block);
+        copies_commit();
+    }
+
+    /* Waits for what a stage needs of the warp's blocks if this one is the next of them. */
+    __device__ void wait_for(int block, int step) const
+    {
+        const int behind = (p.groups - 1 - block) / warps + (p.steps > 1);
+        if (step > 0 || behind == 0)
+            copies_wait<0>();
+        else if (behind == 1)
+            copies_wait<1>();
+        else
+            copies_wait<2>();
+        __syncwarp();
+    }
+
+    __device__ void run() const
+    {
+        for (int step = 0; step < p.steps; step++) {
+            __syncthreads();
+            for (int block = warp; block < p.groups; block += warps) {
+                if (step == 0 || step == p.steps - 1)
+                    wait_for(block, step);
+                right<E, WIDTH, TILES>(p, m, block, step, lane);
+            }
+            __syncthreads();
+            for (int position = warp; position < p.columns; position += warps) {
+                if (step < p.steps - 1) {
+                    left<E, WIDTH, TILES>(p, m, position, lane);
+                } else {
+                    left_out<E, WIDTH, TILES>(p, m, position, lane);
+                    __syncwarp();
+                    store_position<E, WIDTH>(p, at, m.v, position, lane);
+                }
+            }
+        }
+    }
+};
 
 template <class E, int WIDTH, int TILES> __device__ void fused(const mn_stage_params &p)
 {
     const int64_t task = work_group();
-    const int lane = threadIdx.x % WARP, warp = warp_index(), warps = blockDim.x / WARP;
     if (task >= p.tasks)
         return;
     task_place at = {0, 0, 0};
     at.batch = divide(task, p.heads, &at.head);
     const fused_memory m = divide_head<E, WIDTH, TILES>(p);
+    const fused_worker<E, WIDTH, TILES> worker = {
+        p, m, at, (int)threadIdx.x % WARP, warp_index(), (int)blockDim.x / WARP};
 
     let_next_launch_begin();
     wait_for_launches_ahead();
     if (p.operand[MN_OPERAND_MASK].width > 0) { /* which keys to load must be known first */
         note_absent<TILES>(p, at, m);
         __syncthreads();
-        load_all<E, WIDTH, TILES>(p, at, m);
+        worker.load_all();
     } else {
-        load_all<E, WIDTH, TILES>(p, at, m);
+        worker.load_all();
         note_absent<TILES>(p, at, m);
     }
     for (int i = threadIdx.x; i < mn_tile_pitch(WIDTH, sizeof(E)) / 4; i += blockDim.x)
         reinterpret_cast<uint32_t *>(m.zero)[i] = 0;
-
-    for (int step = 0; step < p.steps; step++) {
-        if (step == 0 && p.steps > 1)
-            copies_wait<1>(); /* the values may take longer */
-        else
-            copies_wait<0>();
-        __syncthreads();
-        for (int block = warp; block < p.groups; block += warps)
-            right<E, WIDTH, TILES>(p, m, block, step, lane);
-        __syncthreads();
-        for (int position = warp; position < p.columns; position += warps)
-            if (step < p.steps - 1)
-                left<E, WIDTH, TILES>(p, m, position, lane);
-            else
-                left_out<E, WIDTH, TILES>(p, m, position, lane);
-    }
-    __syncthreads();
-    store_head<E, WIDTH>(p, at, m.v);
+    worker.run();
 }
 
 #endif

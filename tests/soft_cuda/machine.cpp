@@ -132,7 +132,10 @@ void end_thread()
 {
     thread *t = m.self;
     work_group *g = t->group;
-    if (!t->copies.empty() || !t->committed.empty())
+    for (const auto &copies : t->committed)
+        if (!copies.empty())
+            fail("a thread ends while its copies are under way");
+    if (!t->copies.empty())
         fail("a thread ends while its copies are under way");
     t->ended = true;
     g->live--;
