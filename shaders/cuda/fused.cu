@@ -5,7 +5,7 @@
    alone on a multiprocessor, which they need not be: else the compiler makes do with 64 registers
    where it nearly can, and spills. */
 #define MN_KERNEL(name, type, width, tiles)                                                        \
-    extern "C" __global__ void __launch_bounds__(512, 1)                                              \
+    extern "C" __global__ void __launch_bounds__(512, 1)                                           \
         name(const __grid_constant__ mn_stage_params p)                                            \
     {                                                                                              \
         fused<type, width, tiles>(p);                                                              \

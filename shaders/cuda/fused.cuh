@@ -121,43 +121,49 @@ template <class E, int WIDTH, int TILES> struct fused_worker {
     const task_place &at;
     int lane, warp, warps;
 
-    __device__ void load(int number, const head_rows &target, int block) const
+    /* Of q, k, v, which lie one after the other, number `i`. */
+    __device__ void load(int i, int block) const
     {
-        const bool masked = p.operand[MN_OPERAND_MASK].width > 0 && number != MN_OPERAND_QUERIES;
+        const int number = i == 0   ? MN_OPERAND_QUERIES
+                           : i == 1 ? MN_OPERAND_KEYS
+                                    : MN_OPERAND_VALUES;
+        const bool masked = p.operand[MN_OPERAND_MASK].width > 0 && i > 0;
+        head_rows target = m.q;
+        target.base += i * (m.k.base - m.q.base);
         load_block<E, WIDTH>(p, number, at, target, block,
                              masked ? m.absent + block * side : nullptr, lane);
     }
 
-    /* A group of copies for each block; the values, where they are needed later only, in one more.
-     */
+    /* A group of copies for each block; where the values are needed later, one more for each. */
     __device__ void load_all() const
     {
+        const int tensors = p.steps == 1 ? 3 : 2;
 #pragma unroll 1
-        for (int block = warp; block < p.groups; block += warps) {
-            load(MN_OPERAND_QUERIES, m.q, block);
-            load(MN_OPERAND_KEYS, m.k, block);
-            if (p.steps == 1)
-                load(MN_OPERAND_VALUES, m.v, block);
-            copies_commit();
-        }
-        if (p.steps == 1)
-            return;
+        for (int first = 0; first < 3; first += tensors)
 #pragma unroll 1
-        for (int block = warp; block < p.groups; block += warps)
-            load(MN_OPERAND_VALUES, m.v, block);
-        copies_commit();
+            for (int block = warp; block < p.groups; block += warps) {
+#pragma unroll 1
+                for (int i = first; i < min(first + tensors, 3); i++)
+                    load(i, block);
+                copies_commit();
+            }
     }
 
-    /* Waits for what a stage needs of the warp's blocks if this one is the next of them. */
+    /* Waits for what a stage needs of the warp's blocks, this being the next of them; for more
+       where there are many. */
     __device__ void wait_for(int block, int step) const
     {
-        const int behind = (p.groups - 1 - block) / warps + (p.steps > 1);
-        if (step > 0 || behind == 0)
+        const int blocks_behind = (p.groups - 1 - block) / warps;
+        const int values = p.steps == 1 ? 0 : (p.groups - 1 - warp) / warps + 1;
+        const int behind = step > 0 ? 0 : blocks_behind + values;
+        if (behind == 0)
             copies_wait<0>();
         else if (behind == 1)
             copies_wait<1>();
-        else
+        else if (behind == 2)
             copies_wait<2>();
+        else
+            copies_wait<3>();
         __syncwarp();
     }
 
