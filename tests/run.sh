@@ -307,7 +307,7 @@ if ! $quick; then
             core backends bench tests
     }
     format() {
-        for ending in c h cu cuh cl clh; do sources "$ending"; done |
+        for ending in c h cpp cu cuh cl clh; do sources "$ending"; done |
             xargs clang-format --dry-run --Werror
     }
     check clang-tidy tidy

@@ -20,6 +20,8 @@ NATIVE = {"cuda": r"cuda\w*\.h", "opencl": r"CL/\w+\.h", "vulkan": r"vulkan/\w+\
 NATIVE_PUBLIC = {f"include/monarch/{name}.h": name for name in NATIVE}
 # Tests that link the static library on purpose and look inside it.
 WHITE_BOX = re.compile(r"^tests/(checks/)?white_\w+\.[ch]$")
+# Device code as C++, and what stands in for the files that it includes by these names.
+DEVICE_CODE = re.compile(r"^tests/soft_cuda/(device|kernels_\w+|words/.*)\.(cpp|cuh)$")
 # Fuzz targets of what the tool reads.
 FUZZES_TOOL = re.compile(r"^tests/checks/fuzz_\w+\.c$")
 INCLUDE = re.compile(r"^\s*#\s*include\s*([<\"])([^>\"]+)[>\"]")
@@ -63,6 +65,7 @@ def may_reach(name, target):
         return bool(re.match(r"tests/oracle\w*\.h$", target))
     if top == "tests":
         return (public or target.startswith("tests/") or bool(WHITE_BOX.match(name))
+                or (target.startswith("shaders/") and bool(DEVICE_CODE.match(name)))
                 or (target.startswith("bench/") and bool(FUZZES_TOOL.match(name))))
     if top == "bench":
         return public or target.startswith(("bench/", "tests/"))
@@ -129,6 +132,8 @@ def self_test():
         "tests/white_a.c": '#include "core/a.h"\n',
         "tests/checks/b.c": '#include "help.h"\n#include <cmocka.h>\n',
         "tests/checks/fuzz_a.c": '#include "../../bench/made.h"\n',
+        "shaders/cuda/k.cu": "#include <cuda_fp16.h>\n",
+        "tests/soft_cuda/kernels_k.cpp": '#include "shaders/cuda/k.cu"\n',
         "bench/a.c": '#include "tests/help.h"\n#include "made.h"\n',
     }
     bad = {
@@ -141,6 +146,7 @@ def self_test():
         "backends/cpu/b.c": "#include <CL/cl.h>\n",
         "tests/oracle.c": '#include "help.h"\n',
         "tests/black.c": '#include "core/a.h"\n',
+        "tests/soft_cuda/machine.cpp": '#include "shaders/cuda/k.cu"\n',
         "tests/checks/b.h": '#include "../../bench/made.h"\n',
         "bench/b.c": '#include "core/a.h"\n',
         "bench/c.c": '#include "absent.h"\n',

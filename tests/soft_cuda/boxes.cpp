@@ -5,7 +5,8 @@
 
 #include "machine.h"
 
-namespace soft {
+namespace soft
+{
 
 enum { ROW = 128, UNIT = 16, ELEMENT = 2 };
 

@@ -10,7 +10,8 @@ extern "C" {
 #include "../checks/fake_cuda/fake_map.h"
 }
 
-namespace soft {
+namespace soft
+{
 
 struct place5 {
     int at[FAKE_AXES];

@@ -19,7 +19,8 @@ extern "C" {
 #include "../checks/fake_cuda/fake_cuda.h"
 }
 
-namespace {
+namespace
+{
 
 /* Few, so that the work-groups of a launch that needs all at once are few. */
 enum { MULTIPROCESSORS = 6 };

@@ -6,102 +6,15 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include <memory>
-#include <random>
-#include <unordered_map>
-#include <vector>
-
 #include "stack.h"
+#include "state.h"
 
-namespace soft {
+/* Launches: work-groups, their threads, and whose turn it is. */
 
-namespace {
-
-enum { LANES = 32, WARPGROUP = 128, BARRIERS = 16, STACK_BYTES = 1 << 17 };
-
-struct warp;
-struct work_group;
-
-struct thread {
-    size3 index;
-    warp *in;
-    work_group *group;
-    char *stack;
-    void *pointer; /* of the stack while it does not run */
-    bool ready, ended;
-    uint64_t cluster_phase; /* that it arrived in */
-    std::vector<std::vector<std::function<void()>>> committed;
-    std::vector<std::function<void()>> copies;
-};
-
-/* Threads that do something together. */
-struct meeting {
-    const char *what = nullptr;
-    unsigned arrived = 0;
-    void *arguments[WARPGROUP];
-    thread *members[WARPGROUP];
-};
-
-struct warp {
-    unsigned ready = 0; /* threads that can go on */
-    std::vector<thread *> threads;
-    meeting met;
-};
-
-struct named_barrier {
-    std::vector<thread *> waiting;
-    bool any = false;
-    bool result = false; /* of the latest that ended */
-};
-
-struct cluster {
-    std::vector<work_group *> groups;
-    unsigned arrived = 0;
-    uint64_t phase = 0;
-    std::vector<thread *> waiting;
-};
-
-struct work_group {
-    size3 index;
-    cluster *in;
-    unsigned rank; /* in the cluster */
-    char *memory;
-    unsigned live = 0; /* threads that have not ended */
-    std::vector<warp> warps;
-    std::vector<meeting> warpgroups;
-    named_barrier barriers[BARRIERS];
-};
-
-struct machine {
-    launch l;
-    size3 size, grid;
-    std::mt19937_64 random;
-    std::vector<char *> stacks;
-    std::vector<std::unique_ptr<work_group>> groups; /* that run now */
-    std::vector<std::unique_ptr<cluster>> clusters;
-    std::vector<std::unique_ptr<thread>> threads;
-    std::vector<warp *> warps;
-    std::vector<std::function<void()>> engine; /* started, not done */
-    named_barrier all;
-    std::unordered_map<const void *, std::vector<thread *>> watchers;
-    thread *self = nullptr;
-    void *scheduler = nullptr; /* its stack pointer while a thread runs */
-    unsigned live = 0;
-};
+namespace soft
+{
 
 machine m;
-
-char *new_memory(size_t bytes)
-{
-    void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED)
-        fail("no memory for a work-group");
-    return static_cast<char *>(memory);
-}
-
-/* Between the end of a work-group's memory and what is mapped behind it nothing may be touched. */
-enum { MEMORY_ROOM = 1 << OFFSET_BITS };
 
 void make_ready(thread *t)
 {
@@ -109,7 +22,6 @@ void make_ready(thread *t)
     t->in->ready++;
 }
 
-/* The running thread stops; it goes on when somebody has made it ready and its turn comes. */
 void stop()
 {
     thread *t = m.self;
@@ -118,14 +30,16 @@ void stop()
     soft_switch_stack(&t->pointer, m.scheduler);
 }
 
-void release(named_barrier &b)
+namespace
 {
-    b.result = b.any;
-    b.any = false;
-    std::vector<thread *> waiting;
-    waiting.swap(b.waiting);
-    for (thread *t : waiting)
-        make_ready(t);
+
+char *new_memory(size_t bytes)
+{
+    void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        fail("no memory for a work-group");
+    return static_cast<char *>(memory);
 }
 
 void end_thread()
@@ -191,15 +105,6 @@ void add_group(cluster *c, unsigned number)
     m.groups.push_back(std::move(g));
 }
 
-void do_engine_work()
-{
-    unsigned i = draw((unsigned)m.engine.size());
-    std::function<void()> work = std::move(m.engine[i]);
-    m.engine[i] = std::move(m.engine.back());
-    m.engine.pop_back();
-    work();
-}
-
 /* Each thread of a warp that can go on does so until it must wait. */
 void run_warp(warp *w)
 {
@@ -255,24 +160,6 @@ void run_groups(unsigned first, unsigned count)
     }
     run_warps();
     clear();
-}
-
-void meet(meeting &met, unsigned count, unsigned number, const char *what, void *argument,
-          action act)
-{
-    if (met.arrived > 0 && met.what != what)
-        fail(what);
-    met.what = what;
-    met.arguments[number] = argument;
-    met.members[met.arrived++] = m.self;
-    if (met.arrived < count) {
-        stop();
-        return;
-    }
-    met.arrived = 0;
-    act(met.arguments);
-    for (unsigned i = 0; i < count - 1; i++)
-        make_ready(met.members[i]);
 }
 
 } // namespace
@@ -353,209 +240,6 @@ char *place_of(uint32_t address, unsigned bytes)
     if (rank >= c->groups.size() || offset + bytes > m.l.shared_memory)
         fail("a place outside the memory of the cluster's work-groups");
     return c->groups[rank]->memory + offset;
-}
-
-int lane()
-{
-    return (int)(m.self->index.x % LANES);
-}
-
-void with_warp(const char *what, void *argument, action act)
-{
-    meet(m.self->in->met, LANES, m.self->index.x % LANES, what, argument, act);
-}
-
-void with_warpgroup(const char *what, void *argument, action act)
-{
-    const unsigned number = m.self->index.x;
-    meet(m.self->group->warpgroups[number / WARPGROUP], WARPGROUP, number % WARPGROUP, what,
-         argument, act);
-}
-
-bool barrier(int number, unsigned threads, bool predicate)
-{
-    work_group *g = m.self->group;
-    named_barrier &b = g->barriers[number];
-    b.any |= predicate;
-    if (b.waiting.size() + 1 < (threads > 0 ? threads : g->live)) {
-        b.waiting.push_back(m.self);
-        stop();
-    } else {
-        release(b);
-    }
-    return b.result;
-}
-
-void cluster_arrive()
-{
-    cluster *c = m.self->group->in;
-    m.self->cluster_phase = c->phase + 1;
-    if (++c->arrived < c->groups.size() * m.l.threads)
-        return;
-    c->arrived = 0;
-    c->phase++;
-    std::vector<thread *> waiting;
-    waiting.swap(c->waiting);
-    for (thread *t : waiting)
-        make_ready(t);
-}
-
-void cluster_wait()
-{
-    cluster *c = m.self->group->in;
-    if (m.self->cluster_phase == 0)
-        fail("a wait for a cluster's barrier without arriving there");
-    if (c->phase < m.self->cluster_phase) {
-        c->waiting.push_back(m.self);
-        stop();
-    }
-}
-
-unsigned cluster_rank()
-{
-    return m.self->group->rank;
-}
-
-unsigned cluster_size()
-{
-    return (unsigned)m.self->group->in->groups.size();
-}
-
-void grid_barrier()
-{
-    if (!m.l.together)
-        fail("a barrier of all work-groups that do not run together");
-    if (m.all.waiting.size() + 1 < m.live) {
-        m.all.waiting.push_back(m.self);
-        stop();
-    } else {
-        release(m.all);
-    }
-}
-
-void wait_for_change(const void *place)
-{
-    m.watchers[place].push_back(m.self);
-    stop();
-}
-
-void has_changed(const void *place)
-{
-    auto watchers = m.watchers.find(place);
-    if (watchers == m.watchers.end())
-        return;
-    for (thread *t : watchers->second)
-        make_ready(t);
-    m.watchers.erase(watchers);
-}
-
-void start_copy(std::function<void()> copy)
-{
-    if (draw(2) == 0)
-        copy();
-    else
-        m.self->copies.push_back(std::move(copy));
-}
-
-void commit_copies()
-{
-    m.self->committed.emplace_back(std::move(m.self->copies));
-    m.self->copies.clear();
-}
-
-void wait_for_copies(unsigned groups)
-{
-    auto &committed = m.self->committed;
-    while (committed.size() > groups) {
-        for (auto &copy : committed.front())
-            copy();
-        committed.erase(committed.begin());
-    }
-}
-
-void after_copies(std::function<void()> then)
-{
-    std::vector<std::function<void()>> all;
-    for (auto &group : m.self->committed)
-        for (auto &copy : group)
-            all.push_back(std::move(copy));
-    for (auto &copy : m.self->copies)
-        all.push_back(std::move(copy));
-    m.self->committed.clear();
-    m.self->copies.clear();
-    start_engine([all, then] {
-        for (auto &copy : all)
-            copy();
-        then();
-    });
-}
-
-void start_engine(std::function<void()> work)
-{
-    m.engine.push_back(std::move(work));
-}
-
-/* What mbarrier instructions keep in 8 bytes. */
-namespace {
-
-struct mbarrier {
-    int32_t bytes; /* still to come, those of later phases taken off */
-    int16_t pending;
-    uint16_t arrivals : 15, phase : 1;
-};
-static_assert(sizeof(mbarrier) == 8, "an mbarrier has 8 bytes");
-
-mbarrier *mbarrier_at(char *place)
-{
-    mbarrier *b = reinterpret_cast<mbarrier *>(place);
-    if (reinterpret_cast<uintptr_t>(place) % 8 != 0 || b->pending < 0 || b->arrivals == 0)
-        fail("no mbarrier there");
-    return b;
-}
-
-void end_phase(mbarrier *b)
-{
-    if (b->pending > 0 || b->bytes != 0)
-        return;
-    b->phase ^= 1;
-    b->pending = (int16_t)b->arrivals;
-    has_changed(b);
-}
-
-} // namespace
-
-void mbarrier_start(char *place, int arrivals)
-{
-    mbarrier *b = reinterpret_cast<mbarrier *>(place);
-    *b = {0, (int16_t)arrivals, (uint16_t)arrivals, 0};
-    mbarrier_at(place);
-}
-
-void mbarrier_arrive(char *place)
-{
-    mbarrier *b = mbarrier_at(place);
-    if (b->pending == 0)
-        fail("more arrivals at an mbarrier than a phase has");
-    b->pending--;
-    end_phase(b);
-}
-
-void mbarrier_expect(char *place, int bytes)
-{
-    mbarrier_at(place)->bytes += bytes;
-}
-
-void mbarrier_complete(char *place, int bytes)
-{
-    mbarrier *b = mbarrier_at(place);
-    b->bytes -= bytes;
-    end_phase(b);
-}
-
-void mbarrier_wait(char *place, int parity)
-{
-    while (mbarrier_at(place)->phase == parity)
-        wait_for_change(place);
 }
 
 } // namespace soft

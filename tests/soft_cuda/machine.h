@@ -10,14 +10,15 @@
  * A machine that runs CUDA kernels on one thread of a processor, to tell whether they are right:
  * not races of memory accesses that no order of threads here can show, and not how long they take.
  * Every thread of a work-group has a stack of its own and runs until it must wait for others. Which
- * warp goes on then is drawn, and so is when a copy that was started takes place: a kernel that does
- * not wait where it must soon reads what is not there yet. Shared memory begins as NaN.
+ * warp goes on then is drawn, and so is when a copy that was started takes place: a kernel that
+ * does not wait where it must soon reads what is not there yet. Shared memory begins as NaN.
  *
  * Anything that is undefined ends the program, with the reason: threads of a warp in different
  * instructions, places outside the work-group's memory, waiting that nobody ends.
  */
 
-namespace soft {
+namespace soft
+{
 
 struct size3 {
     unsigned x, y, z;
@@ -64,8 +65,8 @@ void with_warp(const char *what, void *argument, action act);
 void with_warpgroup(const char *what, void *argument, action act);
 int lane();
 
-/* Waits for so many threads of the work-group at one of 16 barriers; 0 threads: all there are. Tells
-   whether `predicate` held in any of them. */
+/* Waits for so many threads of the work-group at one of 16 barriers; 0 threads: all there are.
+   Tells whether `predicate` held in any of them. */
 bool barrier(int number, unsigned threads, bool predicate);
 
 /* Barriers of the cluster in two halves, and of all work-groups that run at once. */

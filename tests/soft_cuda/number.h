@@ -11,7 +11,8 @@ extern "C" {
 
 /* The 16-bit types; values of f16 by a table, since products look at many. */
 
-namespace soft {
+namespace soft
+{
 
 extern const float *const f16_values; /* of all 65,536 */
 

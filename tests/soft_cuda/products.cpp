@@ -6,9 +6,11 @@
 #include "machine.h"
 #include "number.h"
 
-namespace soft {
+namespace soft
+{
 
-namespace {
+namespace
+{
 
 float f16_table[1 << 16];
 

@@ -7,7 +7,8 @@
 /* Products of matrices of 16-bit elements with f32 sums, by all threads of a warp or warpgroup. A
    thread holds of an accumulator's 16 rows x 8 columns what PTX says for mma.m16n8k16. */
 
-namespace soft {
+namespace soft
+{
 
 enum class type { f16, bf16 };
 
