@@ -4,7 +4,7 @@
 
 device_jobs.py PART BUILD [options], where PART is
 
-    tests         all tests that `meson test` would run, without the suite 'plain'
+    tests         all tests that `meson test` would run, without the suites 'plain' and 'soft'
     memcheck, racecheck, initcheck, synccheck
                   tests of numbers under that tool of compute-sanitizer, on a reduced list of cases
 
@@ -99,7 +99,7 @@ def moved(argument, build, directories):
 def test_jobs(build, options):
     directories, tests = meson_info(build)
     for test in tests:
-        if any(suite.endswith(":plain") for suite in test["suite"]):
+        if any(suite.endswith((":plain", ":soft")) for suite in test["suite"]):
             continue
         command = [moved(argument, build, directories) for argument in test["cmd"]]
         wanted = test["env"].get("LD_LIBRARY_PATH", "").split(":")
