@@ -243,7 +243,8 @@ CUresult cuDeviceGetName(char *name, int capacity, CUdevice device)
 {
     CUresult result = fake_enter("cuDeviceGetName");
     if (result == CUDA_SUCCESS)
-        snprintf(name, (size_t)capacity, "Fake GPU %d", device);
+        snprintf(name, (size_t)capacity, "%s GPU %d", fake_state.compute ? "Software" : "Fake",
+                 device);
     return fake_leave(result);
 }
 
