@@ -57,6 +57,12 @@ const test_case test_cases[] = {
     {.name = "heads_many", .shape = {37, 13, 0, 18, 4, 0, 4, 2}},
     {.name = "tiles_exact", .shape = {1, 1, 0, 1024, 32, 0, 32, 2}},
     {.name = "tiles_plus_1", .shape = {1, 1, 0, 1025, 32, 0, 33, 2}, .pad = MONARCH_PAD_BEGIN},
+    {.name = "block_64_blocks_64", .shape = {1, 1, 0, 4096, 64, 0, 64, 1}},
+    {.name = "block_60_blocks_50",
+     .shape = {1, 1, 0, 2990, 40, 0, 60, 2},
+     .pad = MONARCH_PAD_BEGIN,
+     .mask = MASK_RANDOM,
+     .masked = MASKED_KV_NAN},
 
     /* Shapes of real models. */
     {.name = "vit_steps_1", .shape = {1, 3, 0, 197, 64, 0, 14, 1}, .pad = MONARCH_PAD_BEGIN},

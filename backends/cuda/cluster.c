@@ -16,6 +16,7 @@ enum {
     LEAST_SIZE = 2,      /* a work-group alone has nobody to send to */
     LARGEST_SIZE = 8,    /* that every GPU with clusters takes */
     MOST_WARPS = 16,
+    GROUP_ROWS = 64,       /* of a warpgroup */
     MOST_WARPS_OF_48 = 20, /* where groups have 33 to 48 rows */
     MOST_HEADS = 1 << 26
 };
@@ -174,8 +175,12 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
         mn_params_set_stats(&out->params, plan->scratch_offsets[run]);
     out->params.block.stages = s.slots;
     out->params.block.chunks = s.apart;
-    snprintf(out->kernel, sizeof out->kernel, "cluster_%s_%d_%d", monarch_dtype_name(p->q.dtype),
-             s.panels * MN_PANEL_FEATURES, kernel_side(&s));
+    int length = snprintf(out->kernel, sizeof out->kernel, "cluster_%s_%d_",
+                          monarch_dtype_name(p->q.dtype), s.panels * MN_PANEL_FEATURES);
+    if (mn_tile_rows(s.blocks) == GROUP_ROWS && mn_tile_rows(s.block) == GROUP_ROWS)
+        snprintf(out->kernel + length, sizeof out->kernel - (size_t)length, "group");
+    else
+        snprintf(out->kernel + length, sizeof out->kernel - (size_t)length, "%d", kernel_side(&s));
     return 1;
 }
 

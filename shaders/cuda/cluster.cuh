@@ -9,13 +9,13 @@
  * fit into their shared memories. What a RIGHT stage makes goes straight to the memory of the
  * work-group that needs it next, which begins with a position when all of its rows have come.
  */
-template <class E, int PANELS, int SIDE> struct cluster_worker {
-    using stages = cluster_stages<E, PANELS, SIDE>;
+template <class E, int PANELS, int SIDE, bool GROUPS> struct cluster_worker {
+    using stages = cluster_stages<E, PANELS, SIDE, GROUPS>;
 
     const mn_stage_params &p;
     const cluster_memory<PANELS> &memory;
     const stages &stage;
-    const cluster_loader<E, PANELS, SIDE> &load;
+    const cluster_loader<E, PANELS, SIDE, GROUPS> &load;
 
     __device__ void start_barriers() const
     {
@@ -120,22 +120,23 @@ template <class E, int PANELS, int SIDE> struct cluster_worker {
     }
 };
 
-template <class E, int PANELS, int SIDE>
+template <class E, int PANELS, int SIDE, bool GROUPS>
 __device__ inline void cluster(const mn_stage_params &p, const mn_ring_params &r)
 {
     char *const shared = dynamic_memory<1024>();
     const cluster_memory<PANELS> memory(p, shared);
     const int task = (int)(work_group() >> memory.shift);
     const int batch = (unsigned)task / (unsigned)p.heads;
-    const cluster_stages<E, PANELS, SIDE> stage = {
+    const cluster_stages<E, PANELS, SIDE, GROUPS> stage = {
         p, memory, task, (int)threadIdx.x % WARP, {batch, task - batch * p.heads, 0, false}};
-    const cluster_loader<E, PANELS, SIDE> load = {p,
-                                                  r,
-                                                  memory,
-                                                  stage,
-                                                  team_of(memory.block_rows() / MN_TILE_ROWS),
-                                                  team_of(memory.position_rows() / MN_TILE_ROWS)};
-    cluster_worker<E, PANELS, SIDE>{p, memory, stage, load}.run();
+    const cluster_loader<E, PANELS, SIDE, GROUPS> load = {
+        p,
+        r,
+        memory,
+        stage,
+        team_of(memory.block_rows() / MN_TILE_ROWS),
+        team_of(memory.position_rows() / MN_TILE_ROWS)};
+    cluster_worker<E, PANELS, SIDE, GROUPS>{p, memory, stage, load}.run();
 }
 
 #endif

@@ -18,8 +18,8 @@ __device__ inline team team_of(int warps)
     return {number, warp - number * warps, warps};
 }
 
-template <class E, int PANELS, int SIDE> struct cluster_loader {
-    using stages = cluster_stages<E, PANELS, SIDE>;
+template <class E, int PANELS, int SIDE, bool GROUPS> struct cluster_loader {
+    using stages = cluster_stages<E, PANELS, SIDE, GROUPS>;
 
     const mn_stage_params &p;
     const mn_ring_params &r;

@@ -10,8 +10,12 @@
  * What a warp does with 16 rows of a score matrix: all their scores are in its registers at once,
  * up to 16 SIDE columns, then 64 features of one output after the other. Outputs leave by way of
  * the rows' own place in shared memory, which nobody needs again.
+ *
+ * With GROUPS every score matrix has 64 rows and columns, zeros included, and the four warps of a
+ * team multiply together.
  */
-template <class E, int PANELS, int SIDE> struct cluster_stages {
+template <class E, int PANELS, int SIDE, bool GROUPS> struct cluster_stages {
+    static_assert(!GROUPS || SIDE == 4, "a warpgroup has 64 rows");
     static constexpr int ROW = PANELS * MN_PANEL_ROW, UNITS = ROW / VECTOR;
     using scores = float[2 * SIDE][4];
     using weights = fragment_a[SIDE];
@@ -25,6 +29,34 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
     __device__ group_place group(int index, bool is_left) const
     {
         return {of_head.batch, of_head.head, index, is_left};
+    }
+
+    /* Raw products by the team: `rows` are those of this warp. */
+    __device__ void find_scores_together(scores &s, const char *rows, const char *columns,
+                                         int pitch) const
+    {
+        const int row0 = threadIdx.x / WARP % 4 * MN_TILE_ROWS;
+        const uint64_t a = panel_descriptor(shared_address(rows) - row0 * MN_PANEL_ROW);
+        const uint64_t b = panel_descriptor(shared_address(columns));
+        fence_for_wgmma(); /* rows may have come otherwise than by the copy engine */
+        wgmma_begin();
+#pragma unroll
+        for (int k = 0; k < 4 * PANELS; k++) {
+            const int further = k / 4 * (pitch >> 4) + k % 4 * 2;
+            warpgroup<E>::scores(s, a + further, b + further, k > 0);
+        }
+        wgmma_end();
+    }
+
+    __device__ void weigh_together(features &sums, const weights &w, const char *values) const
+    {
+        const uint64_t b = panel_descriptor(shared_address(values));
+        fence_for_wgmma();
+        wgmma_begin();
+#pragma unroll
+        for (int n = 0; n < SIDE; n++)
+            warpgroup<E>::sums(sums, w[n], b + n * (16 * MN_PANEL_ROW >> 4), n > 0);
+        wgmma_end();
     }
 
     /* Raw products of 16 rows with the first 16 * count columns; `pitch` from panel to panel. */
@@ -99,7 +131,9 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
 #pragma unroll
         for (int i = 0; i < PANELS; i++) {
             features sums;
-            if (count == SIDE) /* no branch between products */
+            if constexpr (GROUPS)
+                weigh_together(sums, w, values + i * pitch);
+            else if (count == SIDE) /* no branch between products */
                 weigh(sums, w, values + i * pitch, SIDE);
             else
                 weigh(sums, w, values + i * pitch, count);
@@ -118,8 +152,11 @@ template <class E, int PANELS, int SIDE> struct cluster_stages {
         scores s;
         float shrink[2];
         state.start();
-        if (count == SIDE) {
-            find_scores(s, rows, columns, pitch, SIDE);
+        if (GROUPS || count == SIDE) {
+            if constexpr (GROUPS)
+                find_scores_together(s, rows, columns, pitch);
+            else
+                find_scores(s, rows, columns, pitch, SIDE);
             if (right && is_plain)
                 softmax_plain_tile(s, state, shrink, p.scale);
             else
