@@ -10,6 +10,7 @@ vectors.
 
 import argparse
 import os
+import textwrap
 from pathlib import Path
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -58,7 +59,7 @@ def draw(found, path, title):
             axis.set_title(name, fontsize=8)
             axis.set_xticks([])
             axis.set_yticks([])
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle("\n".join(textwrap.wrap(title, 26 * len(found))), fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=56)
 
