@@ -66,15 +66,6 @@ int own_rows()
     return int(gl_SubgroupID) * M;
 }
 
-// Whether rows first .. first + COLUMNS are all there, all alike and not too far apart for short
-// arithmetic.
-bool is_whole(rows_view view, int first, int width)
-{
-    return view.vectors && !view.there.masked && first >= view.there.begin &&
-           first + COLUMNS <= view.there.end && view.width >= width &&
-           abs(view.step) < 1 << 24;
-}
-
 void fetch_tile(rows_view keys, rows_view vals, int first)
 {
     if (is_whole(keys, first, WIDTH)) {

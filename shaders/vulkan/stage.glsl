@@ -132,6 +132,15 @@ rows_view view_of(int number, presence there, int skipped)
     return view;
 }
 
+// Whether rows first .. first + COLUMNS are all there, all alike and not too far apart for short
+// arithmetic.
+bool is_whole(rows_view view, int first, int width)
+{
+    return view.vectors && !view.there.masked && first >= view.there.begin &&
+           first + COLUMNS <= view.there.end && view.width >= width &&
+           abs(view.step) < 1 << 24;
+}
+
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer vectors_at {
     uvec4 words;
 };

@@ -2,15 +2,21 @@
 #ifndef MN_VULKAN_TILE_FMA_GLSL
 #define MN_VULKAN_TILE_FMA_GLSL
 
-// The two products by multiply-adds: operands as f32 in shared memory, and each invocation computes
-// ROW_TILE rows x several columns of scores, and the same rows x several features of the outputs.
-// Eight neighbours share their rows. Rows in shared memory are 4 longer than their features, so
+// The two products by multiply-adds: operands as f32 in shared memory. An invocation computes
+// ROW_TILE rows x COLUMN_TILE columns of scores, and OUT_ROWS rows x OUT_TILE groups of four
+// features of the outputs: as many as its registers hold, since each element that is read from
+// shared memory then serves that often. Rows in shared memory are 4 longer than their features, so
 // that 8 of them read at once meet all banks.
+
+layout(constant_id = 7) const int OUT_ACROSS = 8; // neighbours that share their rows of the outputs
+layout(constant_id = 8) const int DEEP = 1;       // groups of four features at a time in a score
 
 const int ROW_TILE = 8 / LANES, ACROSS = 8;
 const int ROWS_APART = ROWS / ROW_TILE;
-const int COLUMN_TILE = COLUMNS / ACROSS;     // columns of an invocation
-const int OUT_TILE = OUT / (4 * ACROSS);      // groups of four features of an invocation
+const int COLUMN_TILE = COLUMNS / ACROSS;
+const int OUT_ROWS = ROWS * OUT_ACROSS / THREADS;
+const int OUT_ROWS_APART = ROWS / OUT_ROWS;
+const int OUT_TILE = OUT / (4 * OUT_ACROSS);
 const int PITCH = WIDTH / 4 + 1, OUT_PITCH = HAS_RESULT ? OUT / 4 + 1 : 1;
 const int SCORE_PITCH = COLUMNS / 4 + 1;
 const int MEANS = HAS_MEAN ? OUT_TILE : 1, RESULTS = HAS_RESULT ? OUT_TILE : 1;
@@ -20,7 +26,7 @@ shared vec4 keys_of_tile[COLUMNS * PITCH];
 shared vec4 values_of_tile[HAS_RESULT ? COLUMNS * OUT_PITCH : 1];
 shared vec4 scores[ROWS * SCORE_PITCH];
 
-vec4 mean[ROW_TILE * MEANS], result[ROW_TILE * RESULTS];
+vec4 mean[OUT_ROWS * MEANS], result[OUT_ROWS * RESULTS];
 
 // Eight features at a time on their way to shared memory.
 const int EIGHTS = WIDTH / 8, OUT_EIGHTS = OUT / 8;
@@ -76,6 +82,16 @@ void load_eight(rows_view view, int x, int feature, out uvec4 low, out uvec4 hig
     }
 }
 
+// The same where is_whole() is true: x counts from `first` on.
+void load_whole(rows_view view, int first, int x, int feature, out uvec4 low, out uvec4 high)
+{
+    const int size = DTYPE == DTYPE_F32 ? 4 : 2;
+    uint64_t at = view.base + uint64_t(first * view.step) +
+                  uint64_t(int64_t(x * int(view.step) + feature * size));
+    low = vectors_at(at).words;
+    high = DTYPE == DTYPE_F32 ? vectors_at(at + 16).words : uvec4(0u);
+}
+
 vec4 first_four(uvec4 low)
 {
     return DTYPE == DTYPE_F32 ? uintBitsToFloat(low) : vec4(unpack(low.x), unpack(low.y));
@@ -94,29 +110,38 @@ void load_queries(rows_view view)
         queries[i / EIGHTS * PITCH + 2 * (i % EIGHTS)] = first_four(low);
         queries[i / EIGHTS * PITCH + 2 * (i % EIGHTS) + 1] = second_four(low, high);
     }
-    [[unroll]] for (int i = 0; i < ROW_TILE * MEANS; i++)
+    [[unroll]] for (int i = 0; i < OUT_ROWS * MEANS; i++)
         mean[i] = vec4(0.0);
-    [[unroll]] for (int i = 0; i < ROW_TILE * RESULTS; i++)
+    [[unroll]] for (int i = 0; i < OUT_ROWS * RESULTS; i++)
         result[i] = vec4(0.0);
 }
 
 void fetch_columns(rows_view keys, rows_view vals, int first)
 {
-    uvec4 high;
+    uvec4 low, high;
+    bool whole = is_whole(keys, first, WIDTH);
     [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
         int i = thread + n * THREADS;
         if (i < COLUMNS * EIGHTS) {
-            load_eight(keys, first + i / EIGHTS, i % EIGHTS * 8, next_keys[n * WORDS], high);
+            if (whole)
+                load_whole(keys, first, i / EIGHTS, i % EIGHTS * 8, low, high);
+            else
+                load_eight(keys, first + i / EIGHTS, i % EIGHTS * 8, low, high);
+            next_keys[n * WORDS] = low;
             if (WORDS == 2)
                 next_keys[n * WORDS + WORDS - 1] = high;
         }
     }
+    whole = is_whole(vals, first, OUT);
     if (HAS_RESULT && with_result)
         [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
             int i = thread + n * THREADS;
             if (i < COLUMNS * OUT_EIGHTS) {
-                load_eight(vals, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8,
-                           next_values[n * WORDS], high);
+                if (whole)
+                    load_whole(vals, first, i / OUT_EIGHTS, i % OUT_EIGHTS * 8, low, high);
+                else
+                    load_eight(vals, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8, low, high);
+                next_values[n * WORDS] = low;
                 if (WORDS == 2)
                     next_values[n * WORDS + WORDS - 1] = high;
             }
@@ -158,16 +183,17 @@ void tile_scores()
     [[unroll]] for (int i = 0; i < ROW_TILE * COLUMN_TILE; i++)
         s[i] = 0.0;
     const int fours = (depth + 3) / 4; // known at run time only, so that the loop stays one
-    for (int f = 0; f < fours; f++) {
-        vec4 q[ROW_TILE];
-        [[unroll]] for (int r = 0; r < ROW_TILE; r++)
-            q[r] = queries[(first_row + r * ROWS_APART) * PITCH + f];
-        [[unroll]] for (int c = 0; c < COLUMN_TILE; c++) {
-            vec4 k = keys_of_tile[(first_column + c * ACROSS) * PITCH + f];
+    for (int begin = 0; begin < fours; begin += DEEP)
+        [[unroll]] for (int f = begin; f < begin + DEEP; f++) {
+            vec4 q[ROW_TILE];
             [[unroll]] for (int r = 0; r < ROW_TILE; r++)
-                s[r * COLUMN_TILE + c] = dot_on(q[r], k, s[r * COLUMN_TILE + c]);
+                q[r] = queries[(first_row + r * ROWS_APART) * PITCH + f];
+            [[unroll]] for (int c = 0; c < COLUMN_TILE; c++) {
+                vec4 k = keys_of_tile[(first_column + c * ACROSS) * PITCH + f];
+                [[unroll]] for (int r = 0; r < ROW_TILE; r++)
+                    s[r * COLUMN_TILE + c] = dot_on(q[r], k, s[r * COLUMN_TILE + c]);
+            }
         }
-    }
     [[unroll]] for (int r = 0; r < ROW_TILE; r++)
         [[unroll]] for (int c = 0; c < COLUMN_TILE; c++) {
             int column = first_column + c * ACROSS;
@@ -179,12 +205,12 @@ void tile_scores()
 // The columns behind `count` have weight 0.
 void tile_accumulate(bool shrink, int count)
 {
-    int first_row = thread / ACROSS, across = thread % ACROSS;
+    int first_row = thread / OUT_ACROSS, across = thread % OUT_ACROSS;
     if (FORM == LEFT_STATS)
         return;
     if (shrink)
-        [[unroll]] for (int r = 0; r < ROW_TILE; r++) {
-            float factor = factors[first_row + r * ROWS_APART];
+        [[unroll]] for (int r = 0; r < OUT_ROWS; r++) {
+            float factor = factors[first_row + r * OUT_ROWS_APART];
             if (HAS_MEAN)
                 [[unroll]] for (int n = 0; n < MEANS; n++)
                     mean[r * MEANS + n] *= factor;
@@ -194,20 +220,20 @@ void tile_accumulate(bool shrink, int count)
         }
     int key_part = chunk_begin / 4 + across;
     for (int c = 0; c < count; c += 4) {
-        vec4 p[ROW_TILE];
-        [[unroll]] for (int r = 0; r < ROW_TILE; r++)
-            p[r] = scores[(first_row + r * ROWS_APART) * SCORE_PITCH + c / 4];
+        vec4 p[OUT_ROWS];
+        [[unroll]] for (int r = 0; r < OUT_ROWS; r++)
+            p[r] = scores[(first_row + r * OUT_ROWS_APART) * SCORE_PITCH + c / 4];
         [[unroll]] for (int i = 0; i < 4; i++) {
             if (HAS_MEAN && with_mean)
                 [[unroll]] for (int n = 0; n < MEANS; n++) {
-                    vec4 v = keys_of_tile[(c + i) * PITCH + key_part + n * ACROSS];
-                    [[unroll]] for (int r = 0; r < ROW_TILE; r++)
+                    vec4 v = keys_of_tile[(c + i) * PITCH + key_part + n * OUT_ACROSS];
+                    [[unroll]] for (int r = 0; r < OUT_ROWS; r++)
                         mean[r * MEANS + n] = fma(vec4(p[r][i]), v, mean[r * MEANS + n]);
                 }
             if (HAS_RESULT && with_result)
                 [[unroll]] for (int n = 0; n < RESULTS; n++) {
-                    vec4 v = values_of_tile[(c + i) * OUT_PITCH + across + n * ACROSS];
-                    [[unroll]] for (int r = 0; r < ROW_TILE; r++)
+                    vec4 v = values_of_tile[(c + i) * OUT_PITCH + across + n * OUT_ACROSS];
+                    [[unroll]] for (int r = 0; r < OUT_ROWS; r++)
                         result[r * RESULTS + n] = fma(vec4(p[r][i]), v, result[r * RESULTS + n]);
                 }
         }
@@ -253,20 +279,20 @@ void store_four(rows_view view, int x, int feature, vec4 sums, float factor)
 
 void store_mean(rows_view view)
 {
-    [[unroll]] for (int r = 0; r < ROW_TILE; r++) {
-        int row = thread / ACROSS + r * ROWS_APART;
+    [[unroll]] for (int r = 0; r < OUT_ROWS; r++) {
+        int row = thread / OUT_ACROSS + r * OUT_ROWS_APART;
         [[unroll]] for (int n = 0; n < MEANS; n++)
-            store_four(view, row0 + row, (thread % ACROSS + n * ACROSS) * 4, mean[r * MEANS + n],
+            store_four(view, row0 + row, (thread % OUT_ACROSS + n * OUT_ACROSS) * 4, mean[r * MEANS + n],
                        factors[row]);
     }
 }
 
 void store_result(rows_view view)
 {
-    [[unroll]] for (int r = 0; r < ROW_TILE; r++) {
-        int row = thread / ACROSS + r * ROWS_APART;
+    [[unroll]] for (int r = 0; r < OUT_ROWS; r++) {
+        int row = thread / OUT_ACROSS + r * OUT_ROWS_APART;
         [[unroll]] for (int n = 0; n < RESULTS; n++)
-            store_four(view, row0 + row, (thread % ACROSS + n * ACROSS) * 4,
+            store_four(view, row0 + row, (thread % OUT_ACROSS + n * OUT_ACROSS) * 4,
                        result[r * RESULTS + n], factors[row]);
     }
 }
