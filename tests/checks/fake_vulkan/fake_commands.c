@@ -18,6 +18,8 @@ struct VkCommandBuffer_T {
     bool ended;
     VkPipeline pipeline;
     uint64_t first_work_group;
+    bool unordered; /* something ran since the latest barrier, which what follows must not overtake
+                     */
 };
 
 struct VkSemaphore_T {
@@ -75,6 +77,7 @@ static VkResult begin_commands(VkCommandBuffer commands, const VkCommandBufferBe
         return fake_state.fail_with;
     commands->recording = true;
     commands->ended = false;
+    commands->unordered = true; /* what was submitted before */
     return VK_SUCCESS;
 }
 
@@ -106,12 +109,21 @@ static void push_constants(VkCommandBuffer commands, VkPipelineLayout layout,
     memcpy(&commands->first_work_group, (const char *)values + 8, 8);
 }
 
+static void need_order(const struct VkCommandBuffer_T *commands, const char *call)
+{
+    if (commands->unordered)
+        fake_misuse(call, "no barrier orders it after what ran before");
+}
+
 static void dispatch(VkCommandBuffer commands, uint32_t x, uint32_t y, uint32_t z)
 {
     if (!commands->recording || !commands->pipeline || x == 0 || y == 0 || z == 0)
         fake_misuse("vkCmdDispatch", "nothing to run");
     if (x > fake_state.work_groups || y > fake_state.work_groups)
         fake_misuse("vkCmdDispatch", "more work-groups than the device takes");
+    if (commands->first_work_group == 0) /* a launch begins, its other parts are independent */
+        need_order(commands, "vkCmdDispatch");
+    commands->unordered = true;
     fake_state.latest[fake_state.dispatches++ % FAKE_DISPATCHES] =
         (fake_dispatch){commands->pipeline, {x, y, z}, commands->first_work_group, commands};
     device_time += FAKE_DISPATCH_NS;
@@ -122,14 +134,20 @@ static void barrier(VkCommandBuffer commands, VkPipelineStageFlags from, VkPipel
                     uint32_t buffer_count, const VkBufferMemoryBarrier *buffers,
                     uint32_t image_count, const VkImageMemoryBarrier *images)
 {
+    const VkPipelineStageFlags stages =
+        VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+    const VkAccessFlags writes = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT;
+    const VkAccessFlags all = writes | VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_TRANSFER_READ_BIT;
     (void)flags;
-    (void)barriers;
     (void)buffer_count;
     (void)buffers;
     (void)image_count;
     (void)images;
     if (!commands->recording || from == 0 || to == 0 || count != 1)
         fake_misuse("vkCmdPipelineBarrier", "not recording, or nothing");
+    else if ((from & stages) == stages && (to & stages) == stages &&
+             (barriers->srcAccessMask & writes) == writes && (barriers->dstAccessMask & all) == all)
+        commands->unordered = false;
     fake_state.barriers++;
 }
 
@@ -145,6 +163,8 @@ static void copy_buffer(VkCommandBuffer commands, VkBuffer from, VkBuffer to, ui
 {
     if (!commands->recording || count != 1)
         fake_misuse("vkCmdCopyBuffer", "not recording, or not one region");
+    need_order(commands, "vkCmdCopyBuffer");
+    commands->unordered = true;
     memcpy((char *)(uintptr_t)address(to) + regions->dstOffset,
            (const char *)(uintptr_t)address(from) + regions->srcOffset, regions->size);
 }
