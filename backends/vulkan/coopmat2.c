@@ -12,7 +12,7 @@
  * changed element by element and converted (VK_NV_cooperative_matrix2). A subgroup holds M rows.
  */
 
-enum { WORD = 16, SUBGROUPS = 4 };
+enum { WORD = 16, SUBGROUPS = 8 };
 
 typedef struct cutting {
     mn_vulkan_tiling tiling;
@@ -50,7 +50,7 @@ static const mn_vulkan_matrix *choose_matrix(const mn_vulkan_limits *limits, mon
 static bool choose_columns(mn_vulkan_tiling *t, bool has_result, int64_t longest,
                            const mn_vulkan_limits *limits)
 {
-    static const uint32_t tiles[] = {128, 64, 32};
+    static const uint32_t tiles[] = {64, 32};
     int64_t least = INT64_MAX;
     uint32_t chosen = 0;
     for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
