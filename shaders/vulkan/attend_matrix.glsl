@@ -190,7 +190,7 @@ void main()
     {
     int arg_first = 0;
     int first = arg_first;
-    if (is_whole(keys, first, WIDTH)) {
+    if (is_whole(keys, first, COLUMNS, WIDTH)) {
         uint64_t base = keys.base + uint64_t(first * keys.step);
         [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
             int i = thread + n * THREADS;
@@ -206,7 +206,7 @@ void main()
         }
     }
     if (HAS_RESULT && with_result) {
-        if (is_whole(vals, first, OUT)) {
+        if (is_whole(vals, first, COLUMNS, OUT)) {
             uint64_t base = vals.base + uint64_t(first * vals.step);
             [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
                 int i = thread + n * THREADS;
@@ -255,7 +255,7 @@ void main()
         barrier();
         if (!AHEAD && first > 0)
             {
-    if (is_whole(keys, first, WIDTH)) {
+    if (is_whole(keys, first, COLUMNS, WIDTH)) {
         uint64_t base = keys.base + uint64_t(first * keys.step);
         [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
             int i = thread + n * THREADS;
@@ -271,7 +271,7 @@ void main()
         }
     }
     if (HAS_RESULT && with_result) {
-        if (is_whole(vals, first, OUT)) {
+        if (is_whole(vals, first, COLUMNS, OUT)) {
             uint64_t base = vals.base + uint64_t(first * vals.step);
             [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
                 int i = thread + n * THREADS;
@@ -320,7 +320,7 @@ void main()
             {
     int arg_first = first + COLUMNS;
     int first = arg_first;
-    if (is_whole(keys, first, WIDTH)) {
+    if (is_whole(keys, first, COLUMNS, WIDTH)) {
         uint64_t base = keys.base + uint64_t(first * keys.step);
         [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
             int i = thread + n * THREADS;
@@ -336,7 +336,7 @@ void main()
         }
     }
     if (HAS_RESULT && with_result) {
-        if (is_whole(vals, first, OUT)) {
+        if (is_whole(vals, first, COLUMNS, OUT)) {
             uint64_t base = vals.base + uint64_t(first * vals.step);
             [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
                 int i = thread + n * THREADS;
@@ -358,7 +358,7 @@ void main()
             next_terms[n] = terms_of(keys.there, first + thread + n * THREADS);
 }
         {
-    bool arg_whole = is_whole(keys, first, 0);
+    bool arg_whole = is_whole(keys, first, COLUMNS, 0);
     bool whole = arg_whole;
     MATRIX_B b;
     MATRIX_SUM term;

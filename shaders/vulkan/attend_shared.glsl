@@ -42,9 +42,9 @@ void fetch_tile(rows_view keys, rows_view vals, int first)
     }
 }
 
-void put_tile()
+void put_tile(rows_view keys, rows_view vals, int first)
 {
-    put_columns();
+    put_columns(keys, vals, first);
     [[unroll]] for (int i = 0; i < BIASES; i++) {
         int column = thread + i * THREADS;
         if (column < COLUMNS) {
@@ -176,7 +176,7 @@ void main()
     fetch_tile(keys, vals, 0);
     for (int first = 0; first < column_count; first += COLUMNS) {
         barrier();
-        put_tile();
+        put_tile(keys, vals, first);
         barrier();
         if (first + COLUMNS < column_count)
             fetch_tile(keys, vals, first + COLUMNS);

@@ -48,7 +48,7 @@ uvec4 load_eight(rows_view view, int x, int feature)
     uint64_t row = view.base + uint64_t(x * view.step);
     if (view.vectors && feature + 8 <= view.width)
         return vectors_at(row + uint64_t(feature) * 2).words;
-    for (int i = 0; i < 8 && feature + i < view.width; i++)
+    [[dont_unroll]] for (int i = 0; i < 8 && feature + i < view.width; i++)
         words[i / 2] |= uint(halves_at(row + uint64_t(feature + i) * 2).half_word) << i % 2 * 16;
     return words;
 }
@@ -66,7 +66,7 @@ void store_eight(rows_view view, int x, int feature, vec4 low, vec4 high, float 
                   pack(high.z, high.w));
         return;
     }
-    for (int i = 0; i < 8 && feature + i < view.width; i++)
+    [[dont_unroll]] for (int i = 0; i < 8 && feature + i < view.width; i++)
         halves_at(row + uint64_t(feature + i) * 2).half_word =
             uint16_t(bits_of(i < 4 ? low[i % 4] : high[i % 4]));
 }

@@ -132,13 +132,13 @@ rows_view view_of(int number, presence there, int skipped)
     return view;
 }
 
-// Whether rows first .. first + COLUMNS are all there, all alike and not too far apart for short
-// arithmetic.
-bool is_whole(rows_view view, int first, int width)
+// Whether rows first .. first + count are all there with `width` features, can be read 16 bytes at a
+// time and are near enough for short arithmetic: the way that is worth unrolling. What is not whole
+// goes by loops that stay loops, so that code which seldom runs stays short.
+bool is_whole(rows_view view, int first, int count, int width)
 {
     return view.vectors && !view.there.masked && first >= view.there.begin &&
-           first + COLUMNS <= view.there.end && view.width >= width &&
-           abs(view.step) < 1 << 24;
+           first + count <= view.there.end && view.width >= width && abs(view.step) < 1 << 24;
 }
 
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer vectors_at {
@@ -147,6 +147,17 @@ layout(buffer_reference, std430, buffer_reference_align = 16) buffer vectors_at 
 layout(buffer_reference, std430, buffer_reference_align = 8) buffer pairs_at {
     uvec2 words;
 };
+
+// Where row x lies, counted from `base`, the address of the first row of what is whole.
+uint64_t near_row(rows_view view, uint64_t base, int x, int bytes)
+{
+    return base + uint64_t(int64_t(x * int(view.step) + bytes));
+}
+
+uint64_t first_row(rows_view view, int first)
+{
+    return view.base + uint64_t(first * view.step);
+}
 
 // The score matrix's row x as an f32 operand has it: one number each.
 int64_t scalar_offset(int number, int x)

@@ -72,7 +72,7 @@ void load_eight(rows_view view, int x, int feature, out uvec4 low, out uvec4 hig
             high = vectors_at(row + uint64_t(feature) * 4 + 16).words;
         return;
     }
-    for (int i = 0; i < 8 && feature + i < view.width; i++) {
+    [[dont_unroll]] for (int i = 0; i < 8 && feature + i < view.width; i++) {
         if (DTYPE != DTYPE_F32)
             low[i / 2] |= uint(halves_at(row + uint64_t(feature + i) * 2).half_word) << i % 2 * 16;
         else if (i < 4)
@@ -82,14 +82,12 @@ void load_eight(rows_view view, int x, int feature, out uvec4 low, out uvec4 hig
     }
 }
 
-// The same where is_whole() is true: x counts from `first` on.
-void load_whole(rows_view view, int first, int x, int feature, out uvec4 low, out uvec4 high)
+// The same of what is_whole().
+void load_whole(rows_view view, uint64_t base, int x, int feature, out uvec4 low, out uvec4 high)
 {
-    const int size = DTYPE == DTYPE_F32 ? 4 : 2;
-    uint64_t at = view.base + uint64_t(first * view.step) +
-                  uint64_t(int64_t(x * int(view.step) + feature * size));
-    low = vectors_at(at).words;
-    high = DTYPE == DTYPE_F32 ? vectors_at(at + 16).words : uvec4(0u);
+    uint64_t row = near_row(view, base, x, feature * (DTYPE == DTYPE_F32 ? 4 : 2));
+    low = vectors_at(row).words;
+    high = DTYPE == DTYPE_F32 ? vectors_at(row + 16).words : uvec4(0u);
 }
 
 vec4 first_four(uvec4 low)
@@ -102,13 +100,41 @@ vec4 second_four(uvec4 low, uvec4 high)
     return DTYPE == DTYPE_F32 ? uintBitsToFloat(high) : vec4(unpack(low.z), unpack(low.w));
 }
 
+void put_query(int i, uvec4 low, uvec4 high)
+{
+    queries[i / EIGHTS * PITCH + 2 * (i % EIGHTS)] = first_four(low);
+    queries[i / EIGHTS * PITCH + 2 * (i % EIGHTS) + 1] = second_four(low, high);
+}
+
+void put_key(int i, uvec4 low, uvec4 high)
+{
+    keys_of_tile[i / EIGHTS * PITCH + 2 * (i % EIGHTS)] = first_four(low);
+    keys_of_tile[i / EIGHTS * PITCH + 2 * (i % EIGHTS) + 1] = second_four(low, high);
+}
+
+void put_value(int i, uvec4 low, uvec4 high)
+{
+    int word = i / OUT_EIGHTS * OUT_PITCH + 2 * (i % OUT_EIGHTS);
+    values_of_tile[word] = first_four(low);
+    values_of_tile[word + 1] = second_four(low, high);
+}
+
 void load_queries(rows_view view)
 {
     uvec4 low, high;
-    for (int i = thread; i < ROWS * EIGHTS; i += THREADS) {
-        load_eight(view, row0 + i / EIGHTS, i % EIGHTS * 8, low, high);
-        queries[i / EIGHTS * PITCH + 2 * (i % EIGHTS)] = first_four(low);
-        queries[i / EIGHTS * PITCH + 2 * (i % EIGHTS) + 1] = second_four(low, high);
+    if (is_whole(view, row0, ROWS, WIDTH)) {
+        const int loads = ROWS * EIGHTS / THREADS;
+        uint64_t base = first_row(view, row0);
+        [[unroll]] for (int n = 0; n < loads; n++) {
+            int i = thread + n * THREADS;
+            load_whole(view, base, i / EIGHTS, i % EIGHTS * 8, low, high);
+            put_query(i, low, high);
+        }
+    } else {
+        [[dont_unroll]] for (int i = thread; i < ROWS * EIGHTS; i += THREADS) {
+            load_eight(view, row0 + i / EIGHTS, i % EIGHTS * 8, low, high);
+            put_query(i, low, high);
+        }
     }
     [[unroll]] for (int i = 0; i < OUT_ROWS * MEANS; i++)
         mean[i] = vec4(0.0);
@@ -116,58 +142,75 @@ void load_queries(rows_view view)
         result[i] = vec4(0.0);
 }
 
+// Whether the tile on its way is whole, and in registers; else it is loaded when it is put.
+bool whole_keys, whole_values;
+
 void fetch_columns(rows_view keys, rows_view vals, int first)
 {
     uvec4 low, high;
-    bool whole = is_whole(keys, first, WIDTH);
-    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-        int i = thread + n * THREADS;
-        if (i < COLUMNS * EIGHTS) {
-            if (whole)
-                load_whole(keys, first, i / EIGHTS, i % EIGHTS * 8, low, high);
-            else
-                load_eight(keys, first + i / EIGHTS, i % EIGHTS * 8, low, high);
-            next_keys[n * WORDS] = low;
-            if (WORDS == 2)
+    whole_keys = is_whole(keys, first, COLUMNS, WIDTH);
+    whole_values = HAS_RESULT && with_result && is_whole(vals, first, COLUMNS, OUT);
+    if (whole_keys) {
+        uint64_t base = first_row(keys, first);
+        [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
+            int i = thread + n * THREADS;
+            if (i < COLUMNS * EIGHTS) {
+                load_whole(keys, base, i / EIGHTS, i % EIGHTS * 8, low, high);
                 next_keys[n * WORDS + WORDS - 1] = high;
+                next_keys[n * WORDS] = low;
+            }
         }
     }
-    whole = is_whole(vals, first, OUT);
-    if (HAS_RESULT && with_result)
+    if (whole_values) {
+        uint64_t base = first_row(vals, first);
         [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
             int i = thread + n * THREADS;
             if (i < COLUMNS * OUT_EIGHTS) {
-                if (whole)
-                    load_whole(vals, first, i / OUT_EIGHTS, i % OUT_EIGHTS * 8, low, high);
-                else
-                    load_eight(vals, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8, low, high);
+                load_whole(vals, base, i / OUT_EIGHTS, i % OUT_EIGHTS * 8, low, high);
+                next_values[n * WORDS + WORDS - 1] = high;
                 next_values[n * WORDS] = low;
-                if (WORDS == 2)
-                    next_values[n * WORDS + WORDS - 1] = high;
             }
         }
+    }
 }
 
-void put_columns()
+void put_keys(rows_view keys, int first)
 {
-    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-        int i = thread + n * THREADS;
-        if (i < COLUMNS * EIGHTS) {
-            uvec4 low = next_keys[n * WORDS], high = next_keys[n * WORDS + WORDS - 1];
-            keys_of_tile[i / EIGHTS * PITCH + 2 * (i % EIGHTS)] = first_four(low);
-            keys_of_tile[i / EIGHTS * PITCH + 2 * (i % EIGHTS) + 1] = second_four(low, high);
+    uvec4 low, high;
+    if (whole_keys) {
+        [[unroll]] for (int n = 0; n < KEY_LOADS; n++)
+            if (thread + n * THREADS < COLUMNS * EIGHTS)
+                put_key(thread + n * THREADS, next_keys[n * WORDS],
+                        next_keys[n * WORDS + WORDS - 1]);
+    } else {
+        [[dont_unroll]] for (int i = thread; i < COLUMNS * EIGHTS; i += THREADS) {
+            load_eight(keys, first + i / EIGHTS, i % EIGHTS * 8, low, high);
+            put_key(i, low, high);
         }
     }
-    if (HAS_RESULT && with_result)
-        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
-            int i = thread + n * THREADS;
-            if (i < COLUMNS * OUT_EIGHTS) {
-                uvec4 low = next_values[n * WORDS], high = next_values[n * WORDS + WORDS - 1];
-                int at_row = i / OUT_EIGHTS * OUT_PITCH + 2 * (i % OUT_EIGHTS);
-                values_of_tile[at_row] = first_four(low);
-                values_of_tile[at_row + 1] = second_four(low, high);
-            }
+}
+
+void put_values(rows_view vals, int first)
+{
+    uvec4 low, high;
+    if (whole_values) {
+        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++)
+            if (thread + n * THREADS < COLUMNS * OUT_EIGHTS)
+                put_value(thread + n * THREADS, next_values[n * WORDS],
+                          next_values[n * WORDS + WORDS - 1]);
+    } else {
+        [[dont_unroll]] for (int i = thread; i < COLUMNS * OUT_EIGHTS; i += THREADS) {
+            load_eight(vals, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8, low, high);
+            put_value(i, low, high);
         }
+    }
+}
+
+void put_columns(rows_view keys, rows_view vals, int first)
+{
+    put_keys(keys, first);
+    if (HAS_RESULT && with_result)
+        put_values(vals, first);
 }
 
 // In the order of features: every tile and every form gets the same bits.
@@ -269,7 +312,7 @@ void store_four(rows_view view, int x, int feature, vec4 sums, float factor)
                 bits_of(v.x) | bits_of(v.y) << 16, bits_of(v.z) | bits_of(v.w) << 16);
         return;
     }
-    for (int i = 0; i < 4 && feature + i < view.width; i++) {
+    [[dont_unroll]] for (int i = 0; i < 4 && feature + i < view.width; i++) {
         if (DTYPE == DTYPE_F32)
             words_at(row + uint64_t(feature + i) * 4).word = floatBitsToUint(v[i]);
         else

@@ -80,9 +80,19 @@ void write_probabilities(float p[PART])
 
 void load_queries(rows_view view)
 {
-    for (int i = thread; i < ROWS * EIGHTS; i += THREADS)
-        rows_of_group[i / EIGHTS * PITCH + i % EIGHTS] =
-            load_eight(view, row0 + i / EIGHTS, i % EIGHTS * 8);
+    if (is_whole(view, row0, ROWS, WIDTH)) {
+        const int loads = ROWS * EIGHTS / THREADS;
+        uint64_t base = first_row(view, row0);
+        [[unroll]] for (int n = 0; n < loads; n++) {
+            int i = thread + n * THREADS;
+            rows_of_group[i / EIGHTS * PITCH + i % EIGHTS] =
+                vectors_at(near_row(view, base, i / EIGHTS, i % EIGHTS * 16)).words;
+        }
+    } else {
+        [[dont_unroll]] for (int i = thread; i < ROWS * EIGHTS; i += THREADS)
+            rows_of_group[i / EIGHTS * PITCH + i % EIGHTS] =
+                load_eight(view, row0 + i / EIGHTS, i % EIGHTS * 8);
+    }
     barrier();
     [[unroll]] for (int r = 0; r < FRAGMENTS; r++)
         [[unroll]] for (int k = 0; k < WIDTH / K; k++)
@@ -94,34 +104,68 @@ void load_queries(rows_view view)
         result[i] = MATRIX_SUM(0.0);
 }
 
+// Whether the tile on its way is whole, and in registers; else it is loaded when it is put.
+bool whole_keys, whole_values;
+
 void fetch_columns(rows_view keys, rows_view vals, int first)
 {
-    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-        int i = thread + n * THREADS;
-        if (i < COLUMNS * EIGHTS)
-            next_keys[n] = load_eight(keys, first + i / EIGHTS, i % EIGHTS * 8);
+    whole_keys = is_whole(keys, first, COLUMNS, WIDTH);
+    whole_values = HAS_RESULT && with_result && is_whole(vals, first, COLUMNS, OUT);
+    if (whole_keys) {
+        uint64_t base = first_row(keys, first);
+        [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
+            int i = thread + n * THREADS;
+            if (i < COLUMNS * EIGHTS)
+                next_keys[n] =
+                    vectors_at(near_row(keys, base, i / EIGHTS, i % EIGHTS * 16)).words;
+        }
     }
-    if (HAS_RESULT && with_result)
+    if (whole_values) {
+        uint64_t base = first_row(vals, first);
         [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
             int i = thread + n * THREADS;
             if (i < COLUMNS * OUT_EIGHTS)
-                next_values[n] = load_eight(vals, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8);
+                next_values[n] =
+                    vectors_at(near_row(vals, base, i / OUT_EIGHTS, i % OUT_EIGHTS * 16)).words;
         }
+    }
 }
 
-void put_columns()
+void put_keys(rows_view keys, int first)
 {
-    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-        int i = thread + n * THREADS;
-        if (i < COLUMNS * EIGHTS)
-            keys_of_tile[i / EIGHTS * PITCH + i % EIGHTS] = next_keys[n];
+    if (whole_keys) {
+        [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
+            int i = thread + n * THREADS;
+            if (i < COLUMNS * EIGHTS)
+                keys_of_tile[i / EIGHTS * PITCH + i % EIGHTS] = next_keys[n];
+        }
+    } else {
+        [[dont_unroll]] for (int i = thread; i < COLUMNS * EIGHTS; i += THREADS)
+            keys_of_tile[i / EIGHTS * PITCH + i % EIGHTS] =
+                load_eight(keys, first + i / EIGHTS, i % EIGHTS * 8);
     }
-    if (HAS_RESULT && with_result)
+}
+
+void put_values(rows_view vals, int first)
+{
+    if (whole_values) {
         [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
             int i = thread + n * THREADS;
             if (i < COLUMNS * OUT_EIGHTS)
                 values_of_tile[i / OUT_EIGHTS * OUT_PITCH + i % OUT_EIGHTS] = next_values[n];
         }
+    } else {
+        [[dont_unroll]] for (int i = thread; i < COLUMNS * OUT_EIGHTS; i += THREADS)
+            values_of_tile[i / OUT_EIGHTS * OUT_PITCH + i % OUT_EIGHTS] =
+                load_eight(vals, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8);
+    }
+}
+
+void put_columns(rows_view keys, rows_view vals, int first)
+{
+    put_keys(keys, first);
+    if (HAS_RESULT && with_result)
+        put_values(vals, first);
 }
 
 void tile_scores()
@@ -190,7 +234,8 @@ void store_part(rows_view view, int begin)
 {
     const int eights = COLUMNS / 8, lanes = int(gl_SubgroupSize);
     rows_barrier();
-    for (int i = int(gl_SubgroupInvocationID); i < FRAGMENTS * M * eights; i += lanes) {
+    [[dont_unroll]] for (int i = int(gl_SubgroupInvocationID); i < FRAGMENTS * M * eights;
+                         i += lanes) {
         int row = subgroup_row() + i / eights, feature = begin + i % eights * 8;
         if (feature < OUT)
             store_eight(view, row0 + row, feature, read_scores(row, i % eights * 8),
