@@ -79,7 +79,11 @@ typedef enum monarch_vulkan_feature {
     MONARCH_VULKAN_COOPERATIVE_MATRIX = 1 << 5,
     /* VK_KHR_shader_bfloat16: shaderBFloat16Type, shaderBFloat16CooperativeMatrix: the same for
        bf16 */
-    MONARCH_VULKAN_BFLOAT16_MATRIX = 1 << 6
+    MONARCH_VULKAN_BFLOAT16_MATRIX = 1 << 6,
+    /* VK_NV_cooperative_matrix2: cooperativeMatrixReductions, cooperativeMatrixConversions,
+       cooperativeMatrixPerElementOperations, and maintenance4, on an instance of Vulkan 1.3:
+       variant coopmat2 */
+    MONARCH_VULKAN_COOPERATIVE_MATRIX2 = 1 << 7
 } monarch_vulkan_feature;
 
 /*
