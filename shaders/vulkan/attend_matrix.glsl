@@ -8,6 +8,9 @@
 // nothing but the tile's columns. A statistic of rows is a matrix in which each row has one value;
 // sums over columns are kept as N partial ones and added up at the end.
 //
+// Matrices are variables of main(), and what works on them stands there: kept outside of it, an
+// NVIDIA driver computed wrong sums.
+//
 // With BF16 the build turns this shader's only 16-bit float type, that of the matrices, into
 // bfloat16 (bfloat16.py).
 
@@ -20,7 +23,6 @@
 
 layout(constant_id = 7) const int M = 16; // of the device's matrices: sums of M x N, and K = N
 layout(constant_id = 8) const int N = 16;
-layout(constant_id = 9) const bool AHEAD = false; // whether the next tile is fetched ahead
 
 // In words of 16 bytes; rows are one longer than their elements, so that rows read at once meet all
 // banks. Rows of queries and of outputs pass through where the columns are before and after.
@@ -47,6 +49,8 @@ const int EIGHTS = WIDTH / 8, OUT_EIGHTS = OUT / 8;
 const int KEY_LOADS = (COLUMNS * EIGHTS + THREADS - 1) / THREADS;
 const int VALUE_LOADS = HAS_RESULT ? (COLUMNS * OUT_EIGHTS + THREADS - 1) / THREADS : 1;
 const int TERMS = (COLUMNS + THREADS - 1) / THREADS;
+uvec4 next_keys[KEY_LOADS], next_values[VALUE_LOADS];
+vec2 next_terms[TERMS];
 
 void rows_barrier()
 {
@@ -59,8 +63,109 @@ int own_rows()
     return int(gl_SubgroupID) * M;
 }
 
+void fetch_keys(rows_view view, int first)
+{
+    if (is_whole(view, first, COLUMNS, WIDTH)) {
+        uint64_t base = first_row(view, first);
+        [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
+            int i = thread + n * THREADS;
+            if (i < COLUMNS * EIGHTS)
+                next_keys[n] =
+                    vectors_at(near_row(view, base, i / EIGHTS, i % EIGHTS * 16)).words;
+        }
+    } else {
+        [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
+            int i = thread + n * THREADS;
+            if (i < COLUMNS * EIGHTS)
+                next_keys[n] = load_eight(view, first + i / EIGHTS, i % EIGHTS * 8);
+        }
+    }
+}
 
+void fetch_values(rows_view view, int first)
+{
+    if (is_whole(view, first, COLUMNS, OUT)) {
+        uint64_t base = first_row(view, first);
+        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
+            int i = thread + n * THREADS;
+            if (i < COLUMNS * OUT_EIGHTS)
+                next_values[n] =
+                    vectors_at(near_row(view, base, i / OUT_EIGHTS, i % OUT_EIGHTS * 16)).words;
+        }
+    } else {
+        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
+            int i = thread + n * THREADS;
+            if (i < COLUMNS * OUT_EIGHTS)
+                next_values[n] = load_eight(view, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8);
+        }
+    }
+}
 
+void fetch_tile(rows_view keys, rows_view vals, int first)
+{
+    fetch_keys(keys, first);
+    if (HAS_RESULT && with_result)
+        fetch_values(vals, first);
+    [[unroll]] for (int n = 0; n < TERMS; n++)
+        if (thread + n * THREADS < COLUMNS)
+            next_terms[n] = terms_of(keys.there, first + thread + n * THREADS);
+}
+
+void put_tile()
+{
+    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
+        int i = thread + n * THREADS;
+        if (i < COLUMNS * EIGHTS)
+            pool[i / EIGHTS * PITCH + i % EIGHTS] = next_keys[n];
+    }
+    if (HAS_RESULT && with_result)
+        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
+            int i = thread + n * THREADS;
+            if (i < COLUMNS * OUT_EIGHTS)
+                pool[VALUES_AT + i / OUT_EIGHTS * OUT_PITCH + i % OUT_EIGHTS] = next_values[n];
+        }
+    [[unroll]] for (int n = 0; n < TERMS; n++) {
+        int column = thread + n * THREADS;
+        if (column < COLUMNS) {
+            column_terms[column] = next_terms[n].x;
+            if (FORM == LEFT_MEAN)
+                column_terms[COLUMNS + column] = next_terms[n].y;
+            if (!is_infinite(next_terms[n].x))
+                any_column = 1u;
+        }
+    }
+}
+
+// The subgroup's rows and their terms, on their way into matrices.
+void put_rows(rows_view view)
+{
+    for (int i = int(gl_SubgroupInvocationID); i < M * EIGHTS; i += LANES)
+        pool[(own_rows() + i / EIGHTS) * PITCH + i % EIGHTS] =
+            load_eight(view, row0 + own_rows() + i / EIGHTS, i % EIGHTS * 8);
+    if (FORM == LEFT_MEAN && int(gl_SubgroupInvocationID) < M) {
+        int row = own_rows() + int(gl_SubgroupInvocationID);
+        row_terms[row] = row0 + row < row_count ? row_bias_of(row0 + row) : INFINITY;
+    }
+    rows_barrier();
+}
+
+// A raw product less its column's term.
+float score_of(const in uint row, const in uint column, const in float raw, const in float term)
+{
+    precise float score = fma(raw, push_scale, -term);
+    return score;
+}
+
+// A raw product less the terms of its row and its column: a score that is log2 of a probability.
+// The two of the column are taken off one after the other, in the order in which they were found:
+// then it is exact where the probability is near 1. A compiler may add them up before unless the
+// result is precise.
+float log_weight_of(const in uint row, const in uint column, const in float raw,
+                    const in float row_term, const in float one, const in float two)
+{
+    precise float score = fma(raw, push_scale, -row_term) - one - two;
+    return score;
+}
 
 float larger(const in float a, const in float b)
 {
@@ -111,13 +216,6 @@ float moved_entropy(const in uint row, const in uint column, const in float befo
                      fma(max(before - after, -1000.0), sum_so_far, entropy_so_far);
 }
 
-// Raw products less the terms of rows and columns. With two terms a score is log2 of a probability,
-// and they are taken off one after the other, in the order in which they were found: then it is
-// exact where the probability is near 1. `whole`: no column of the tile is absent.
-
-// Takes a tile of scores into the statistics and turns it into weights.
-
-
 bool is_empty(float total, float term)
 {
     return any_column == 0u || total == 0.0 || is_infinite(term);
@@ -153,7 +251,8 @@ float store_scalars(const in uint row, const in uint column, const in float tota
         store_f32(OPERAND_WEIGHT, scalar_offset(OPERAND_WEIGHT, x),
                   empty ? INFINITY : LN_2 * (plogp / total - log2_exact(total)));
     if (FORM == LEFT_MEAN && push.p.operand[OPERAND_WEIGHT].width > 0)
-        store_f32(OPERAND_WEIGHT, scalar_offset(OPERAND_WEIGHT, x), empty ? 0.0 : exp2(top) * total);
+        store_f32(OPERAND_WEIGHT, scalar_offset(OPERAND_WEIGHT, x),
+                  empty ? 0.0 : exp2(top) * total);
     return total;
 }
 
@@ -169,16 +268,12 @@ void store_rows(rows_view view)
     rows_barrier();
 }
 
-
 void main()
 {
-    MATRIX_A queries[DEEP];
-    MATRIX_A weights[ACROSS];
-    MATRIX_SUM scores[ACROSS];
-    MATRIX_SUM mean[MEANS], result[RESULTS];
-    MATRIX_SUM largest, sum, entropy, row_term;
-    uvec4 next_keys[KEY_LOADS], next_values[VALUE_LOADS];
-    vec2 next_terms[TERMS];
+    MATRIX_A queries[DEEP], weights[ACROSS];
+    MATRIX_SUM scores[ACROSS], mean[MEANS], result[RESULTS];
+    MATRIX_SUM largest = MATRIX_SUM(-INFINITY), sum = MATRIX_SUM(0.0), entropy = MATRIX_SUM(0.0);
+    MATRIX_SUM row_term = MATRIX_SUM(0.0);
     if (!find_place())
         return;
     thread = int(gl_SubgroupID) * LANES + int(gl_SubgroupInvocationID);
@@ -187,249 +282,95 @@ void main()
     rows_view keys = view_of(COLUMN_OPERAND, columns_there(), 0), vals = keys;
     if (HAS_RESULT)
         vals = view_of(OPERAND_VALUES, keys.there, with_result ? chunk_begin : 0);
-    {
-    int arg_first = 0;
-    int first = arg_first;
-    if (is_whole(keys, first, COLUMNS, WIDTH)) {
-        uint64_t base = keys.base + uint64_t(first * keys.step);
-        [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-            int i = thread + n * THREADS;
-            if (i < COLUMNS * EIGHTS)
-                next_keys[n] = vectors_at(base + uint64_t(int64_t(i / EIGHTS * int(keys.step) +
-                                                                  i % EIGHTS * 16))).words;
-        }
-    } else {
-        [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-            int i = thread + n * THREADS;
-            if (i < COLUMNS * EIGHTS)
-                next_keys[n] = load_eight(keys, first + i / EIGHTS, i % EIGHTS * 8);
-        }
-    }
-    if (HAS_RESULT && with_result) {
-        if (is_whole(vals, first, COLUMNS, OUT)) {
-            uint64_t base = vals.base + uint64_t(first * vals.step);
-            [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
-                int i = thread + n * THREADS;
-                if (i < COLUMNS * OUT_EIGHTS)
-                    next_values[n] =
-                        vectors_at(base + uint64_t(int64_t(i / OUT_EIGHTS * int(vals.step) +
-                                                           i % OUT_EIGHTS * 16))).words;
-            }
-        } else {
-            [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
-                int i = thread + n * THREADS;
-                if (i < COLUMNS * OUT_EIGHTS)
-                    next_values[n] = load_eight(vals, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8);
-            }
-        }
-    }
-    [[unroll]] for (int n = 0; n < TERMS; n++)
-        if (thread + n * THREADS < COLUMNS)
-            next_terms[n] = terms_of(keys.there, first + thread + n * THREADS);
-}
-    {
-    rows_view arg_view = view_of(ROW_OPERAND, rows_read(), 0);
-    rows_view view = arg_view;
-    for (int i = int(gl_SubgroupInvocationID); i < M * EIGHTS; i += LANES)
-        pool[(own_rows() + i / EIGHTS) * PITCH + i % EIGHTS] =
-            load_eight(view, row0 + own_rows() + i / EIGHTS, i % EIGHTS * 8);
-    if (FORM == LEFT_MEAN && int(gl_SubgroupInvocationID) < M) {
-        int row = own_rows() + int(gl_SubgroupInvocationID);
-        row_terms[row] = row0 + row < row_count ? row_bias_of(row0 + row) : INFINITY;
-    }
-    rows_barrier();
+    fetch_tile(keys, vals, 0);
+    put_rows(view_of(ROW_OPERAND, rows_read(), 0));
     [[unroll]] for (int k = 0; k < DEEP; k++)
         coopMatLoad(queries[k], pool, own_rows() * PITCH + k * N / 8, PITCH, ROW_MAJOR);
-    row_term = MATRIX_SUM(0.0);
     if (FORM == LEFT_MEAN)
         coopMatLoad(row_term, row_terms, own_rows(), 0, COLUMN_MAJOR);
-}
-    largest = MATRIX_SUM(-INFINITY);
-    sum = entropy = MATRIX_SUM(0.0);
     [[unroll]] for (int n = 0; n < MEANS; n++)
         mean[n] = MATRIX_SUM(0.0);
     [[unroll]] for (int n = 0; n < RESULTS; n++)
         result[n] = MATRIX_SUM(0.0);
+
     for (int first = 0; first < column_count; first += COLUMNS) {
-        bool more = first + COLUMNS < column_count;
+        MATRIX_B b;
         barrier();
-        if (!AHEAD && first > 0)
-            {
-    if (is_whole(keys, first, COLUMNS, WIDTH)) {
-        uint64_t base = keys.base + uint64_t(first * keys.step);
-        [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-            int i = thread + n * THREADS;
-            if (i < COLUMNS * EIGHTS)
-                next_keys[n] = vectors_at(base + uint64_t(int64_t(i / EIGHTS * int(keys.step) +
-                                                                  i % EIGHTS * 16))).words;
-        }
-    } else {
-        [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-            int i = thread + n * THREADS;
-            if (i < COLUMNS * EIGHTS)
-                next_keys[n] = load_eight(keys, first + i / EIGHTS, i % EIGHTS * 8);
-        }
-    }
-    if (HAS_RESULT && with_result) {
-        if (is_whole(vals, first, COLUMNS, OUT)) {
-            uint64_t base = vals.base + uint64_t(first * vals.step);
-            [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
-                int i = thread + n * THREADS;
-                if (i < COLUMNS * OUT_EIGHTS)
-                    next_values[n] =
-                        vectors_at(base + uint64_t(int64_t(i / OUT_EIGHTS * int(vals.step) +
-                                                           i % OUT_EIGHTS * 16))).words;
-            }
-        } else {
-            [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
-                int i = thread + n * THREADS;
-                if (i < COLUMNS * OUT_EIGHTS)
-                    next_values[n] = load_eight(vals, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8);
-            }
-        }
-    }
-    [[unroll]] for (int n = 0; n < TERMS; n++)
-        if (thread + n * THREADS < COLUMNS)
-            next_terms[n] = terms_of(keys.there, first + thread + n * THREADS);
-}
-        {
-    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-        int i = thread + n * THREADS;
-        if (i < COLUMNS * EIGHTS)
-            pool[i / EIGHTS * PITCH + i % EIGHTS] = next_keys[n];
-    }
-    if (HAS_RESULT && with_result)
-        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
-            int i = thread + n * THREADS;
-            if (i < COLUMNS * OUT_EIGHTS)
-                pool[VALUES_AT + i / OUT_EIGHTS * OUT_PITCH + i % OUT_EIGHTS] = next_values[n];
-        }
-    [[unroll]] for (int n = 0; n < TERMS; n++) {
-        int column = thread + n * THREADS;
-        if (column < COLUMNS) {
-            column_terms[column] = next_terms[n].x;
-            if (FORM == LEFT_MEAN)
-                column_terms[COLUMNS + column] = next_terms[n].y;
-            if (!is_infinite(next_terms[n].x))
-                any_column = 1u;
-        }
-    }
-}
+        if (first > 0)
+            fetch_tile(keys, vals, first);
+        put_tile();
         barrier();
-        if (AHEAD && more)
-            {
-    int arg_first = first + COLUMNS;
-    int first = arg_first;
-    if (is_whole(keys, first, COLUMNS, WIDTH)) {
-        uint64_t base = keys.base + uint64_t(first * keys.step);
-        [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-            int i = thread + n * THREADS;
-            if (i < COLUMNS * EIGHTS)
-                next_keys[n] = vectors_at(base + uint64_t(int64_t(i / EIGHTS * int(keys.step) +
-                                                                  i % EIGHTS * 16))).words;
-        }
-    } else {
-        [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-            int i = thread + n * THREADS;
-            if (i < COLUMNS * EIGHTS)
-                next_keys[n] = load_eight(keys, first + i / EIGHTS, i % EIGHTS * 8);
-        }
-    }
-    if (HAS_RESULT && with_result) {
-        if (is_whole(vals, first, COLUMNS, OUT)) {
-            uint64_t base = vals.base + uint64_t(first * vals.step);
-            [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
-                int i = thread + n * THREADS;
-                if (i < COLUMNS * OUT_EIGHTS)
-                    next_values[n] =
-                        vectors_at(base + uint64_t(int64_t(i / OUT_EIGHTS * int(vals.step) +
-                                                           i % OUT_EIGHTS * 16))).words;
+
+        // Scores. Columns of RIGHT have no term where all are there.
+        const bool none_absent = is_whole(keys, first, COLUMNS, 0);
+        [[unroll]] for (int n = 0; n < ACROSS; n++) {
+            MATRIX_SUM raw = MATRIX_SUM(0.0), one, two;
+            [[unroll]] for (int k = 0; k < DEEP; k++) {
+                coopMatLoad(b, pool, n * N * PITCH + k * N / 8, PITCH, COLUMN_MAJOR);
+                raw = coopMatMulAdd(queries[k], b, raw);
             }
-        } else {
-            [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
-                int i = thread + n * THREADS;
-                if (i < COLUMNS * OUT_EIGHTS)
-                    next_values[n] = load_eight(vals, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8);
+            if (IS_RIGHT && none_absent) {
+                scores[n] = raw * push_scale;
+            } else {
+                coopMatLoad(one, column_terms, n * N, 0, ROW_MAJOR);
+                if (FORM == LEFT_MEAN) {
+                    coopMatLoad(two, column_terms, COLUMNS + n * N, 0, ROW_MAJOR);
+                    coopMatPerElementNV(scores[n], raw, log_weight_of, row_term, one, two);
+                } else {
+                    coopMatPerElementNV(scores[n], raw, score_of, one);
+                }
             }
         }
-    }
-    [[unroll]] for (int n = 0; n < TERMS; n++)
-        if (thread + n * THREADS < COLUMNS)
-            next_terms[n] = terms_of(keys.there, first + thread + n * THREADS);
-}
-        {
-    bool arg_whole = is_whole(keys, first, COLUMNS, 0);
-    bool whole = arg_whole;
-    MATRIX_B b;
-    MATRIX_SUM term;
-    [[unroll]] for (int n = 0; n < ACROSS; n++) {
-        scores[n] = MATRIX_SUM(0.0);
-        [[unroll]] for (int k = 0; k < DEEP; k++) {
-            coopMatLoad(b, pool, n * N * PITCH + k * N / 8, PITCH, COLUMN_MAJOR);
-            scores[n] = coopMatMulAdd(queries[k], b, scores[n]);
+
+        // The largest of each row, by which earlier sums shrink.
+        MATRIX_SUM before = largest, top = scores[0], base;
+        [[unroll]] for (int n = 1; n < ACROSS; n++)
+            coopMatPerElementNV(top, top, larger_of, scores[n]);
+        coopMatReduceNV(top, top, gl_CooperativeMatrixReduceRowNV, larger);
+        coopMatPerElementNV(largest, top, larger_of, before);
+        coopMatPerElementNV(base, largest, base_of);
+        if (first > 0) {
+            MATRIX_SUM shrink;
+            coopMatPerElementNV(shrink, before, shrink_of, largest);
+            if (IS_RIGHT)
+                coopMatPerElementNV(entropy, before, moved_entropy, largest, sum, entropy);
+            sum = sum * shrink;
+            if (HAS_MEAN)
+                [[unroll]] for (int n = 0; n < MEANS; n++)
+                    mean[n] = mean[n] * shrink;
+            if (HAS_RESULT)
+                [[unroll]] for (int n = 0; n < RESULTS; n++)
+                    result[n] = result[n] * shrink;
         }
-        scores[n] = scores[n] * push_scale;
-        if (FORM == LEFT_MEAN)
-            scores[n] = scores[n] - row_term;
-        if (!IS_RIGHT || !whole) {
-            coopMatLoad(term, column_terms, n * N, 0, ROW_MAJOR);
-            scores[n] = scores[n] - term;
+
+        // Weights.
+        [[unroll]] for (int n = 0; n < ACROSS; n++) {
+            precise MATRIX_SUM y = scores[n] - base;
+            MATRIX_SUM p;
+            coopMatPerElementNV(p, y, weight_of);
+            sum = sum + p;
+            if (IS_RIGHT)
+                coopMatPerElementNV(entropy, y, entropy_of, p, entropy);
+            weights[n] = MATRIX_A(p);
         }
-        if (FORM == LEFT_MEAN) {
-            coopMatLoad(term, column_terms, COLUMNS + n * N, 0, ROW_MAJOR);
-            scores[n] = scores[n] - term;
+
+        // Outputs.
+        [[unroll]] for (int k = 0; k < ACROSS; k++) {
+            if (HAS_MEAN && with_mean)
+                [[unroll]] for (int n = 0; n < MEANS; n++) {
+                    coopMatLoad(b, pool, k * N * PITCH + (chunk_begin + n * N) / 8, PITCH,
+                                ROW_MAJOR);
+                    mean[n] = coopMatMulAdd(weights[k], b, mean[n]);
+                }
+            if (HAS_RESULT && with_result)
+                [[unroll]] for (int n = 0; n < RESULTS; n++) {
+                    coopMatLoad(b, pool, VALUES_AT + k * N * OUT_PITCH + n * N / 8, OUT_PITCH,
+                                ROW_MAJOR);
+                    result[n] = coopMatMulAdd(weights[k], b, result[n]);
+                }
         }
     }
-}
-        {
-    bool arg_earlier = first > 0;
-    bool earlier = arg_earlier;
-    MATRIX_SUM top = scores[0], base, shrink, before = largest;
-    [[unroll]] for (int n = 1; n < ACROSS; n++)
-        coopMatPerElementNV(top, top, larger_of, scores[n]);
-    coopMatReduceNV(top, top, gl_CooperativeMatrixReduceRowNV, larger);
-    coopMatPerElementNV(largest, top, larger_of, before);
-    if (earlier) {
-        coopMatPerElementNV(shrink, before, shrink_of, largest);
-        if (IS_RIGHT)
-            coopMatPerElementNV(entropy, before, moved_entropy, largest, sum, entropy);
-        sum = sum * shrink;
-        if (HAS_MEAN)
-            [[unroll]] for (int n = 0; n < MEANS; n++)
-                mean[n] = mean[n] * shrink;
-        if (HAS_RESULT)
-            [[unroll]] for (int n = 0; n < RESULTS; n++)
-                result[n] = result[n] * shrink;
-    }
-    coopMatPerElementNV(base, largest, base_of);
-    [[unroll]] for (int n = 0; n < ACROSS; n++) {
-        MATRIX_SUM y = scores[n] - base, p;
-        coopMatPerElementNV(p, y, weight_of);
-        sum = sum + p;
-        if (IS_RIGHT)
-            coopMatPerElementNV(entropy, y, entropy_of, p, entropy);
-        weights[n] = MATRIX_A(p);
-    }
-}
-        if (FORM != LEFT_STATS)
-            {
-    MATRIX_B b;
-    [[unroll]] for (int k = 0; k < ACROSS; k++) {
-        if (HAS_MEAN && with_mean)
-            [[unroll]] for (int n = 0; n < MEANS; n++) {
-                coopMatLoad(b, pool, k * N * PITCH + (chunk_begin + n * N) / 8, PITCH, ROW_MAJOR);
-                mean[n] = coopMatMulAdd(weights[k], b, mean[n]);
-            }
-        if (HAS_RESULT && with_result)
-            [[unroll]] for (int n = 0; n < RESULTS; n++) {
-                coopMatLoad(b, pool, VALUES_AT + k * N * OUT_PITCH + n * N / 8, OUT_PITCH,
-                            ROW_MAJOR);
-                result[n] = coopMatMulAdd(weights[k], b, result[n]);
-            }
-    }
-}
-    }
-    {
+
     MATRIX_SUM factor, x;
     coopMatReduceNV(sum, sum, gl_CooperativeMatrixReduceRowNV, plus);
     if (IS_RIGHT)
@@ -452,7 +393,6 @@ void main()
         }
         store_rows(view_of(OPERAND_RESULT, written, chunk_begin));
     }
-}
 }
 
 #endif
