@@ -132,8 +132,8 @@ rows_view view_of(int number, presence there, int skipped)
     return view;
 }
 
-// Whether rows first .. first + count are all there with `width` features, can be read 16 bytes at a
-// time and are near enough for short arithmetic: the way that is worth unrolling. What is not whole
+// Whether rows first .. first + count are all there with `width` features, can be read 16 bytes at
+// a time and are near enough for short arithmetic: the way worth unrolling. What is not whole
 // goes by loops that stay loops, so that code which seldom runs stays short.
 bool is_whole(rows_view view, int first, int count, int width)
 {

@@ -325,8 +325,8 @@ void store_mean(rows_view view)
     [[unroll]] for (int r = 0; r < OUT_ROWS; r++) {
         int row = thread / OUT_ACROSS + r * OUT_ROWS_APART;
         [[unroll]] for (int n = 0; n < MEANS; n++)
-            store_four(view, row0 + row, (thread % OUT_ACROSS + n * OUT_ACROSS) * 4, mean[r * MEANS + n],
-                       factors[row]);
+            store_four(view, row0 + row, (thread % OUT_ACROSS + n * OUT_ACROSS) * 4,
+                       mean[r * MEANS + n], factors[row]);
     }
 }
 
