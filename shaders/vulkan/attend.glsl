@@ -13,8 +13,7 @@
 //   LEFT_OUT     queries (l,j)   key means k    cL             mean of values
 //
 // A work-group holds ROWS rows and walks over the columns in tiles of COLUMNS, with an online
-// softmax. Each row of a tile of scores belongs to LANES neighbouring invocations of a subgroup.
-// The two products are those of tile_fma.glsl (variant tiled) or tile_matrix.glsl (coopmat).
+// softmax.
 
 #define RIGHT 0
 #define RIGHT_VALUE 1

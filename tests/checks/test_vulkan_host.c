@@ -108,7 +108,7 @@ static void test_matrices(void **state)
     vulkan_scene_close(&s);
 }
 
-/* The same that can be reduced and converted, which an extension of its own brings. */
+/* The same that can be reduced and converted, which an extension of its own brings: on request. */
 static void test_matrices2(void **state)
 {
     (void)state;
@@ -123,6 +123,13 @@ static void test_matrices2(void **state)
     fixture_ok("f16", support(&s, MONARCH_F16, "coopmat2", NULL), NULL);
     fixture_ok("bf16", support(&s, MONARCH_BF16, "coopmat2", NULL), NULL);
     expect_refusal(&s, MONARCH_F32, "coopmat2", "f32", "round");
+    vulkan_scene_prepare(&s, NULL);
+    assert_true(monarch_plan_stage_count(s.plan) > 0);
+    for (uint32_t i = 0; i < monarch_plan_stage_count(s.plan); i++) {
+        monarch_stage_info info = {.struct_size = sizeof info};
+        fixture_ok("stage", monarch_plan_stage(s.plan, i, &info, NULL), NULL);
+        assert_string_equal(info.variant, "coopmat"); /* the other only where it is named */
+    }
     vulkan_scene_close(&s);
     fake->matrices2 = false;
     vulkan_scene_open(&s);
