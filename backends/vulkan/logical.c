@@ -47,7 +47,7 @@ static monarch_status make_device(mn_vulkan_device *device, monarch_error *error
         .pQueuePriorities = &priority,
     };
     const uint32_t features = device->limits.features;
-    const char *extensions[3];
+    const char *extensions[4];
     uint32_t count = 0;
     mn_vulkan_feature_chain chain;
     mn_vulkan_set_chain(&chain, features);
@@ -55,6 +55,8 @@ static monarch_status make_device(mn_vulkan_device *device, monarch_error *error
         extensions[count++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
     if (features & MONARCH_VULKAN_COOPERATIVE_MATRIX)
         extensions[count++] = MN_VK_COOPERATIVE_MATRIX;
+    if (features & MONARCH_VULKAN_COOPERATIVE_MATRIX2)
+        extensions[count++] = MN_VK_COOPERATIVE_MATRIX2;
     if (features & MONARCH_VULKAN_BFLOAT16_MATRIX)
         extensions[count++] = MN_VK_SHADER_BFLOAT16;
     const VkDeviceCreateInfo info = {

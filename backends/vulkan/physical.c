@@ -8,13 +8,9 @@
 
 /* What a physical device is and has, and what of that the library uses. */
 
-typedef struct extensions {
-    bool size_control, matrix, bfloat16;
-} extensions;
-
 static monarch_status read_extensions(const mn_vulkan_instance_functions *vk,
                                       VkPhysicalDevice physical, const monarch_allocator *allocator,
-                                      extensions *has, monarch_error *error)
+                                      mn_vulkan_known *has, monarch_error *error)
 {
     static const char call[] = "vkEnumerateDeviceExtensionProperties";
     uint32_t count = 0;
@@ -24,11 +20,12 @@ static monarch_status read_extensions(const mn_vulkan_instance_functions *vk,
         return mn_fail_memory(error, "the extensions of a device");
     monarch_status status =
         mn_vulkan_look(vk->enumerate_extensions(physical, NULL, &count, list), call, error);
-    *has = (extensions){false, false, false};
+    *has = (mn_vulkan_known){false, false, false, false};
     for (uint32_t i = 0; i < count && status == MONARCH_OK; i++) {
         const char *name = list[i].extensionName;
         has->size_control |= strcmp(name, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME) == 0;
         has->matrix |= strcmp(name, MN_VK_COOPERATIVE_MATRIX) == 0;
+        has->matrix2 |= strcmp(name, MN_VK_COOPERATIVE_MATRIX2) == 0;
         has->bfloat16 |= strcmp(name, MN_VK_SHADER_BFLOAT16) == 0;
     }
     mn_free(allocator, list);
@@ -49,15 +46,17 @@ monarch_status mn_vulkan_read_features(const mn_vulkan_instance_functions *vk,
                                        const monarch_allocator *allocator, uint32_t *features,
                                        monarch_error *error)
 {
-    extensions has;
+    mn_vulkan_known has;
     *features = 0;
     MN_TRY(read_extensions(vk, physical, allocator, &has, error));
     uint32_t version = read_properties(vk, physical, NULL).properties.apiVersion;
     if (version < VK_API_VERSION_1_2)
         return MONARCH_OK;
     mn_vulkan_feature_chain chain;
-    mn_vulkan_start_chain(&chain, version >= VK_API_VERSION_1_3 || has.size_control,
-                          has.matrix && vk->get_cooperative_matrices, has.bfloat16);
+    has.size_control |= version >= VK_API_VERSION_1_3;
+    has.matrix = has.matrix && vk->get_cooperative_matrices;
+    has.matrix2 = has.matrix2 && has.matrix && version >= VK_API_VERSION_1_3;
+    mn_vulkan_start_chain(&chain, has);
     vk->get_features(physical, &chain.base);
     *features = mn_vulkan_chain_features(&chain);
     return MONARCH_OK;
@@ -201,10 +200,11 @@ static void describe(mn_vulkan_device *device, uint32_t index,
              driver->driverInfo[0] != '\0' ? driver->driverInfo : driver->driverName,
              VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version),
              VK_API_VERSION_PATCH(version));
-    snprintf(info->features, sizeof info->features, "%s%s%s%s",
+    snprintf(info->features, sizeof info->features, "%s%s%s%s%s",
              limits->features & MONARCH_VULKAN_SMALL_STORAGE ? "storage16" : "",
              limits->features & MONARCH_VULKAN_SUBGROUP_SIZE ? " subgroup_size" : "",
              limits->features & MONARCH_VULKAN_COOPERATIVE_MATRIX ? " cooperative_matrix" : "",
+             limits->features & MONARCH_VULKAN_COOPERATIVE_MATRIX2 ? " cooperative_matrix2" : "",
              limits->features & MONARCH_VULKAN_BFLOAT16_MATRIX ? " bfloat16" : "");
     mn_vulkan_list_variants(limits, info);
     info->subgroup_size = limits->subgroup_size;
@@ -216,7 +216,7 @@ static void describe(mn_vulkan_device *device, uint32_t index,
 monarch_status mn_vulkan_read_device(mn_vulkan_device *device, uint32_t index, monarch_error *error)
 {
     const monarch_allocator *allocator = &device->base.instance->allocator;
-    extensions has;
+    mn_vulkan_known has;
     MN_TRY(read_extensions(&device->instance_vk, device->physical, allocator, &has, error));
     VkPhysicalDeviceSubgroupSizeControlProperties sizes = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES};

@@ -33,6 +33,18 @@ DECLARE(coopmat_bf16_left_stats)
 DECLARE(coopmat_bf16_left_mean)
 DECLARE(coopmat_bf16_left_out)
 #endif
+#if defined(MN_HAVE_VULKAN_COOPMAT2)
+DECLARE(coopmat2_f16_right)
+DECLARE(coopmat2_f16_right_value)
+DECLARE(coopmat2_f16_left_stats)
+DECLARE(coopmat2_f16_left_mean)
+DECLARE(coopmat2_f16_left_out)
+DECLARE(coopmat2_bf16_right)
+DECLARE(coopmat2_bf16_right_value)
+DECLARE(coopmat2_bf16_left_stats)
+DECLARE(coopmat2_bf16_left_mean)
+DECLARE(coopmat2_bf16_left_out)
+#endif
 
 typedef struct module {
     const char *name;
@@ -59,6 +71,18 @@ static const module modules[MN_VULKAN_MODULES] = {
     [MN_VULKAN_COOPMAT_BF16 + 2] = MODULE(coopmat_bf16_left_stats),
     [MN_VULKAN_COOPMAT_BF16 + 3] = MODULE(coopmat_bf16_left_mean),
     [MN_VULKAN_COOPMAT_BF16 + 4] = MODULE(coopmat_bf16_left_out),
+#endif
+#if defined(MN_HAVE_VULKAN_COOPMAT2)
+    [MN_VULKAN_COOPMAT2_F16] = MODULE(coopmat2_f16_right),
+    [MN_VULKAN_COOPMAT2_F16 + 1] = MODULE(coopmat2_f16_right_value),
+    [MN_VULKAN_COOPMAT2_F16 + 2] = MODULE(coopmat2_f16_left_stats),
+    [MN_VULKAN_COOPMAT2_F16 + 3] = MODULE(coopmat2_f16_left_mean),
+    [MN_VULKAN_COOPMAT2_F16 + 4] = MODULE(coopmat2_f16_left_out),
+    [MN_VULKAN_COOPMAT2_BF16] = MODULE(coopmat2_bf16_right),
+    [MN_VULKAN_COOPMAT2_BF16 + 1] = MODULE(coopmat2_bf16_right_value),
+    [MN_VULKAN_COOPMAT2_BF16 + 2] = MODULE(coopmat2_bf16_left_stats),
+    [MN_VULKAN_COOPMAT2_BF16 + 3] = MODULE(coopmat2_bf16_left_mean),
+    [MN_VULKAN_COOPMAT2_BF16 + 4] = MODULE(coopmat2_bf16_left_out),
 #endif
 };
 

@@ -69,11 +69,15 @@ static uint32_t launches(const mn_vulkan_variant *variant, const monarch_plan *p
 {
     (void)variant;
     const mn_vulkan_limits *limits = mn_vulkan_device_limits(plan->device);
-    const mn_vulkan_shader base = {.module = MN_VULKAN_TILED_RIGHT,
-                                   .subgroup_size = limits->subgroup_size};
     mn_vulkan_tiling t;
     mn_reason reason;
     cut(&plan->program.steps[plan->runs[run].first], limits, &t, &reason);
+    const mn_vulkan_shader base = {
+        .module = MN_VULKAN_TILED_RIGHT,
+        .constant_count = 2,
+        .constants = {t.out % 64 == 0 && t.threads >= 128 ? 16 : 8, 1},
+        .subgroup_size = limits->subgroup_size,
+    };
     return mn_vulkan_stage_launches(plan, run, &t, &base, out);
 }
 

@@ -2,11 +2,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include <monarch/vulkan.h>
+
 #include "backends/vulkan/vulkan.h"
 #include "core/error.h"
 
 /* Most specific first; plain runs everything everywhere. */
 static const mn_vulkan_variant *const table[] = {
+    &mn_vulkan_coopmat2,
     &mn_vulkan_coopmat,
     &mn_vulkan_tiled,
     &mn_vulkan_plain,
@@ -20,6 +23,10 @@ void mn_vulkan_list_variants(const mn_vulkan_limits *limits, monarch_device_info
     for (int i = 0; i < VARIANTS && length < sizeof info->variants; i++) {
         if (table[i] == &mn_vulkan_coopmat &&
             (limits->matrix_count == 0 || !mn_vulkan_has_module(MN_VULKAN_COOPMAT_F16)))
+            continue;
+        if (table[i] == &mn_vulkan_coopmat2 &&
+            (limits->matrix_count == 0 || !mn_vulkan_has_module(MN_VULKAN_COOPMAT2_F16) ||
+             !(limits->features & MONARCH_VULKAN_COOPERATIVE_MATRIX2)))
             continue;
         length += (size_t)snprintf(info->variants + length, sizeof info->variants - length, "%s%s",
                                    length > 0 ? " " : "", table[i]->base.name);

@@ -14,9 +14,11 @@ typedef enum mn_vulkan_module {
     MN_VULKAN_TILED_LEFT_STATS,
     MN_VULKAN_TILED_LEFT_MEAN,
     MN_VULKAN_TILED_LEFT_OUT,
-    MN_VULKAN_COOPMAT_F16,                              /* the same five forms */
-    MN_VULKAN_COOPMAT_BF16 = MN_VULKAN_COOPMAT_F16 + 5, /* likewise */
-    MN_VULKAN_MODULES = MN_VULKAN_COOPMAT_BF16 + 5
+    MN_VULKAN_COOPMAT_F16,                                /* the same five forms */
+    MN_VULKAN_COOPMAT_BF16 = MN_VULKAN_COOPMAT_F16 + 5,   /* likewise */
+    MN_VULKAN_COOPMAT2_F16 = MN_VULKAN_COOPMAT_BF16 + 5,  /* likewise */
+    MN_VULKAN_COOPMAT2_BF16 = MN_VULKAN_COOPMAT2_F16 + 5, /* likewise */
+    MN_VULKAN_MODULES = MN_VULKAN_COOPMAT2_BF16 + 5
 } mn_vulkan_module;
 
 enum { MN_VULKAN_CONSTANTS = 12 };
@@ -74,8 +76,9 @@ uint64_t mn_vulkan_step_scratch(const mn_variant *variant, const monarch_device 
 /* Whether all matrices of a step have one dtype and adjacent features. */
 bool mn_vulkan_same_elements(const mn_step *step, const char *variant, mn_reason *reason);
 
-extern const mn_vulkan_variant mn_vulkan_coopmat; /* cooperative matrices */
-extern const mn_vulkan_variant mn_vulkan_tiled;   /* multiply-adds, tiles in shared memory */
-extern const mn_vulkan_variant mn_vulkan_plain;   /* any problem, any device */
+extern const mn_vulkan_variant mn_vulkan_coopmat2; /* cooperative matrices that do softmax */
+extern const mn_vulkan_variant mn_vulkan_coopmat;  /* cooperative matrices */
+extern const mn_vulkan_variant mn_vulkan_tiled;    /* multiply-adds, tiles in shared memory */
+extern const mn_vulkan_variant mn_vulkan_plain;    /* any problem, any device */
 
 #endif

@@ -40,7 +40,9 @@ typedef struct mn_vulkan_feature_chain {
     VkPhysicalDeviceShaderFloat16Int8Features float16;
     VkPhysicalDeviceVulkanMemoryModelFeatures model;
     VkPhysicalDeviceSubgroupSizeControlFeatures size_control;
+    VkPhysicalDeviceMaintenance4Features maintenance4;
     mn_vk_cooperative_matrix_features matrix;
+    mn_vk_cooperative_matrix2_features matrix2;
     mn_vk_bfloat16_features bfloat16;
 } mn_vulkan_feature_chain;
 
@@ -132,9 +134,13 @@ monarch_status mn_vulkan_device_open_native(monarch_instance *instance,
 
 /* chain.c: features as structures and as monarch_vulkan_feature bits */
 
+/* Which of the newer structures a driver knows. */
+typedef struct mn_vulkan_known {
+    bool size_control, matrix, matrix2, bfloat16;
+} mn_vulkan_known;
+
 /* A chain to be filled in by the driver, with the structures that it knows. */
-void mn_vulkan_start_chain(mn_vulkan_feature_chain *chain, bool size_control, bool matrix,
-                           bool bfloat16);
+void mn_vulkan_start_chain(mn_vulkan_feature_chain *chain, mn_vulkan_known known);
 uint32_t mn_vulkan_chain_features(const mn_vulkan_feature_chain *chain);
 /* A chain that enables features. It must stay where it is. */
 void mn_vulkan_set_chain(mn_vulkan_feature_chain *chain, uint32_t features);

@@ -72,14 +72,18 @@ typedef enum monarch_vulkan_feature {
      */
     MONARCH_VULKAN_SMALL_STORAGE = 1 << 3,
     /* subgroupSizeControl and computeFullSubgroups, with VK_EXT_subgroup_size_control before Vulkan
-       1.3: variants tiled and coopmat */
+       1.3: variants tiled, coopmat and coopmat2 */
     MONARCH_VULKAN_SUBGROUP_SIZE = 1 << 4,
     /* VK_KHR_cooperative_matrix: cooperativeMatrix, shaderFloat16, vulkanMemoryModel: variant
        coopmat */
     MONARCH_VULKAN_COOPERATIVE_MATRIX = 1 << 5,
     /* VK_KHR_shader_bfloat16: shaderBFloat16Type, shaderBFloat16CooperativeMatrix: the same for
        bf16 */
-    MONARCH_VULKAN_BFLOAT16_MATRIX = 1 << 6
+    MONARCH_VULKAN_BFLOAT16_MATRIX = 1 << 6,
+    /* VK_NV_cooperative_matrix2: cooperativeMatrixReductions, cooperativeMatrixConversions,
+       cooperativeMatrixPerElementOperations, and maintenance4, on an instance of Vulkan 1.3:
+       variant coopmat2, which is not verified on a GPU yet and runs only where it is named */
+    MONARCH_VULKAN_COOPERATIVE_MATRIX2 = 1 << 7
 } monarch_vulkan_feature;
 
 /*

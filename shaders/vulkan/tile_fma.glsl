@@ -2,15 +2,21 @@
 #ifndef MN_VULKAN_TILE_FMA_GLSL
 #define MN_VULKAN_TILE_FMA_GLSL
 
-// The two products by multiply-adds: operands as f32 in shared memory, and each invocation computes
-// ROW_TILE rows x several columns of scores, and the same rows x several features of the outputs.
-// Eight neighbours share their rows. Rows in shared memory are 4 longer than their features, so
+// The two products by multiply-adds: operands as f32 in shared memory. An invocation computes
+// ROW_TILE rows x COLUMN_TILE columns of scores, and OUT_ROWS rows x OUT_TILE groups of four
+// features of the outputs: as many as its registers hold, since each element that is read from
+// shared memory then serves that often. Rows in shared memory are 4 longer than their features, so
 // that 8 of them read at once meet all banks.
+
+layout(constant_id = 7) const int OUT_ACROSS = 8; // neighbours that share their rows of the outputs
+layout(constant_id = 8) const int DEEP = 1;       // groups of four features at a time in a score
 
 const int ROW_TILE = 8 / LANES, ACROSS = 8;
 const int ROWS_APART = ROWS / ROW_TILE;
-const int COLUMN_TILE = COLUMNS / ACROSS;     // columns of an invocation
-const int OUT_TILE = OUT / (4 * ACROSS);      // groups of four features of an invocation
+const int COLUMN_TILE = COLUMNS / ACROSS;
+const int OUT_ROWS = ROWS * OUT_ACROSS / THREADS;
+const int OUT_ROWS_APART = ROWS / OUT_ROWS;
+const int OUT_TILE = OUT / (4 * OUT_ACROSS);
 const int PITCH = WIDTH / 4 + 1, OUT_PITCH = HAS_RESULT ? OUT / 4 + 1 : 1;
 const int SCORE_PITCH = COLUMNS / 4 + 1;
 const int MEANS = HAS_MEAN ? OUT_TILE : 1, RESULTS = HAS_RESULT ? OUT_TILE : 1;
@@ -20,7 +26,7 @@ shared vec4 keys_of_tile[COLUMNS * PITCH];
 shared vec4 values_of_tile[HAS_RESULT ? COLUMNS * OUT_PITCH : 1];
 shared vec4 scores[ROWS * SCORE_PITCH];
 
-vec4 mean[ROW_TILE * MEANS], result[ROW_TILE * RESULTS];
+vec4 mean[OUT_ROWS * MEANS], result[OUT_ROWS * RESULTS];
 
 // Eight features at a time on their way to shared memory.
 const int EIGHTS = WIDTH / 8, OUT_EIGHTS = OUT / 8;
@@ -66,7 +72,7 @@ void load_eight(rows_view view, int x, int feature, out uvec4 low, out uvec4 hig
             high = vectors_at(row + uint64_t(feature) * 4 + 16).words;
         return;
     }
-    for (int i = 0; i < 8 && feature + i < view.width; i++) {
+    [[dont_unroll]] for (int i = 0; i < 8 && feature + i < view.width; i++) {
         if (DTYPE != DTYPE_F32)
             low[i / 2] |= uint(halves_at(row + uint64_t(feature + i) * 2).half_word) << i % 2 * 16;
         else if (i < 4)
@@ -74,6 +80,14 @@ void load_eight(rows_view view, int x, int feature, out uvec4 low, out uvec4 hig
         else
             high[i - 4] = words_at(row + uint64_t(feature + i) * 4).word;
     }
+}
+
+// The same of what is_whole().
+void load_whole(rows_view view, uint64_t base, int x, int feature, out uvec4 low, out uvec4 high)
+{
+    uint64_t row = near_row(view, base, x, feature * (DTYPE == DTYPE_F32 ? 4 : 2));
+    low = vectors_at(row).words;
+    high = DTYPE == DTYPE_F32 ? vectors_at(row + 16).words : uvec4(0u);
 }
 
 vec4 first_four(uvec4 low)
@@ -86,63 +100,117 @@ vec4 second_four(uvec4 low, uvec4 high)
     return DTYPE == DTYPE_F32 ? uintBitsToFloat(high) : vec4(unpack(low.z), unpack(low.w));
 }
 
+void put_query(int i, uvec4 low, uvec4 high)
+{
+    queries[i / EIGHTS * PITCH + 2 * (i % EIGHTS)] = first_four(low);
+    queries[i / EIGHTS * PITCH + 2 * (i % EIGHTS) + 1] = second_four(low, high);
+}
+
+void put_key(int i, uvec4 low, uvec4 high)
+{
+    keys_of_tile[i / EIGHTS * PITCH + 2 * (i % EIGHTS)] = first_four(low);
+    keys_of_tile[i / EIGHTS * PITCH + 2 * (i % EIGHTS) + 1] = second_four(low, high);
+}
+
+void put_value(int i, uvec4 low, uvec4 high)
+{
+    int word = i / OUT_EIGHTS * OUT_PITCH + 2 * (i % OUT_EIGHTS);
+    values_of_tile[word] = first_four(low);
+    values_of_tile[word + 1] = second_four(low, high);
+}
+
 void load_queries(rows_view view)
 {
     uvec4 low, high;
-    for (int i = thread; i < ROWS * EIGHTS; i += THREADS) {
-        load_eight(view, row0 + i / EIGHTS, i % EIGHTS * 8, low, high);
-        queries[i / EIGHTS * PITCH + 2 * (i % EIGHTS)] = first_four(low);
-        queries[i / EIGHTS * PITCH + 2 * (i % EIGHTS) + 1] = second_four(low, high);
+    if (is_whole(view, row0, ROWS, WIDTH)) {
+        const int loads = ROWS * EIGHTS / THREADS;
+        uint64_t base = first_row(view, row0);
+        [[unroll]] for (int n = 0; n < loads; n++) {
+            int i = thread + n * THREADS;
+            load_whole(view, base, i / EIGHTS, i % EIGHTS * 8, low, high);
+            put_query(i, low, high);
+        }
+    } else {
+        [[dont_unroll]] for (int i = thread; i < ROWS * EIGHTS; i += THREADS) {
+            load_eight(view, row0 + i / EIGHTS, i % EIGHTS * 8, low, high);
+            put_query(i, low, high);
+        }
     }
-    [[unroll]] for (int i = 0; i < ROW_TILE * MEANS; i++)
+    [[unroll]] for (int i = 0; i < OUT_ROWS * MEANS; i++)
         mean[i] = vec4(0.0);
-    [[unroll]] for (int i = 0; i < ROW_TILE * RESULTS; i++)
+    [[unroll]] for (int i = 0; i < OUT_ROWS * RESULTS; i++)
         result[i] = vec4(0.0);
 }
 
+// Whether the tile on its way is whole, and in registers; else it is loaded when it is put.
+bool whole_keys, whole_values;
+
 void fetch_columns(rows_view keys, rows_view vals, int first)
 {
-    uvec4 high;
-    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-        int i = thread + n * THREADS;
-        if (i < COLUMNS * EIGHTS) {
-            load_eight(keys, first + i / EIGHTS, i % EIGHTS * 8, next_keys[n * WORDS], high);
-            if (WORDS == 2)
+    uvec4 low, high;
+    whole_keys = is_whole(keys, first, COLUMNS, WIDTH);
+    whole_values = HAS_RESULT && with_result && is_whole(vals, first, COLUMNS, OUT);
+    if (whole_keys) {
+        uint64_t base = first_row(keys, first);
+        [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
+            int i = thread + n * THREADS;
+            if (i < COLUMNS * EIGHTS) {
+                load_whole(keys, base, i / EIGHTS, i % EIGHTS * 8, low, high);
                 next_keys[n * WORDS + WORDS - 1] = high;
+                next_keys[n * WORDS] = low;
+            }
         }
     }
-    if (HAS_RESULT && with_result)
+    if (whole_values) {
+        uint64_t base = first_row(vals, first);
         [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
             int i = thread + n * THREADS;
             if (i < COLUMNS * OUT_EIGHTS) {
-                load_eight(vals, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8,
-                           next_values[n * WORDS], high);
-                if (WORDS == 2)
-                    next_values[n * WORDS + WORDS - 1] = high;
+                load_whole(vals, base, i / OUT_EIGHTS, i % OUT_EIGHTS * 8, low, high);
+                next_values[n * WORDS + WORDS - 1] = high;
+                next_values[n * WORDS] = low;
             }
         }
+    }
 }
 
-void put_columns()
+void put_keys(rows_view keys, int first)
 {
-    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-        int i = thread + n * THREADS;
-        if (i < COLUMNS * EIGHTS) {
-            uvec4 low = next_keys[n * WORDS], high = next_keys[n * WORDS + WORDS - 1];
-            keys_of_tile[i / EIGHTS * PITCH + 2 * (i % EIGHTS)] = first_four(low);
-            keys_of_tile[i / EIGHTS * PITCH + 2 * (i % EIGHTS) + 1] = second_four(low, high);
+    uvec4 low, high;
+    if (whole_keys) {
+        [[unroll]] for (int n = 0; n < KEY_LOADS; n++)
+            if (thread + n * THREADS < COLUMNS * EIGHTS)
+                put_key(thread + n * THREADS, next_keys[n * WORDS],
+                        next_keys[n * WORDS + WORDS - 1]);
+    } else {
+        [[dont_unroll]] for (int i = thread; i < COLUMNS * EIGHTS; i += THREADS) {
+            load_eight(keys, first + i / EIGHTS, i % EIGHTS * 8, low, high);
+            put_key(i, low, high);
         }
     }
-    if (HAS_RESULT && with_result)
-        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
-            int i = thread + n * THREADS;
-            if (i < COLUMNS * OUT_EIGHTS) {
-                uvec4 low = next_values[n * WORDS], high = next_values[n * WORDS + WORDS - 1];
-                int at_row = i / OUT_EIGHTS * OUT_PITCH + 2 * (i % OUT_EIGHTS);
-                values_of_tile[at_row] = first_four(low);
-                values_of_tile[at_row + 1] = second_four(low, high);
-            }
+}
+
+void put_values(rows_view vals, int first)
+{
+    uvec4 low, high;
+    if (whole_values) {
+        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++)
+            if (thread + n * THREADS < COLUMNS * OUT_EIGHTS)
+                put_value(thread + n * THREADS, next_values[n * WORDS],
+                          next_values[n * WORDS + WORDS - 1]);
+    } else {
+        [[dont_unroll]] for (int i = thread; i < COLUMNS * OUT_EIGHTS; i += THREADS) {
+            load_eight(vals, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8, low, high);
+            put_value(i, low, high);
         }
+    }
+}
+
+void put_columns(rows_view keys, rows_view vals, int first)
+{
+    put_keys(keys, first);
+    if (HAS_RESULT && with_result)
+        put_values(vals, first);
 }
 
 // In the order of features: every tile and every form gets the same bits.
@@ -158,16 +226,17 @@ void tile_scores()
     [[unroll]] for (int i = 0; i < ROW_TILE * COLUMN_TILE; i++)
         s[i] = 0.0;
     const int fours = (depth + 3) / 4; // known at run time only, so that the loop stays one
-    for (int f = 0; f < fours; f++) {
-        vec4 q[ROW_TILE];
-        [[unroll]] for (int r = 0; r < ROW_TILE; r++)
-            q[r] = queries[(first_row + r * ROWS_APART) * PITCH + f];
-        [[unroll]] for (int c = 0; c < COLUMN_TILE; c++) {
-            vec4 k = keys_of_tile[(first_column + c * ACROSS) * PITCH + f];
+    for (int begin = 0; begin < fours; begin += DEEP)
+        [[unroll]] for (int f = begin; f < begin + DEEP; f++) {
+            vec4 q[ROW_TILE];
             [[unroll]] for (int r = 0; r < ROW_TILE; r++)
-                s[r * COLUMN_TILE + c] = dot_on(q[r], k, s[r * COLUMN_TILE + c]);
+                q[r] = queries[(first_row + r * ROWS_APART) * PITCH + f];
+            [[unroll]] for (int c = 0; c < COLUMN_TILE; c++) {
+                vec4 k = keys_of_tile[(first_column + c * ACROSS) * PITCH + f];
+                [[unroll]] for (int r = 0; r < ROW_TILE; r++)
+                    s[r * COLUMN_TILE + c] = dot_on(q[r], k, s[r * COLUMN_TILE + c]);
+            }
         }
-    }
     [[unroll]] for (int r = 0; r < ROW_TILE; r++)
         [[unroll]] for (int c = 0; c < COLUMN_TILE; c++) {
             int column = first_column + c * ACROSS;
@@ -179,12 +248,12 @@ void tile_scores()
 // The columns behind `count` have weight 0.
 void tile_accumulate(bool shrink, int count)
 {
-    int first_row = thread / ACROSS, across = thread % ACROSS;
+    int first_row = thread / OUT_ACROSS, across = thread % OUT_ACROSS;
     if (FORM == LEFT_STATS)
         return;
     if (shrink)
-        [[unroll]] for (int r = 0; r < ROW_TILE; r++) {
-            float factor = factors[first_row + r * ROWS_APART];
+        [[unroll]] for (int r = 0; r < OUT_ROWS; r++) {
+            float factor = factors[first_row + r * OUT_ROWS_APART];
             if (HAS_MEAN)
                 [[unroll]] for (int n = 0; n < MEANS; n++)
                     mean[r * MEANS + n] *= factor;
@@ -194,20 +263,20 @@ void tile_accumulate(bool shrink, int count)
         }
     int key_part = chunk_begin / 4 + across;
     for (int c = 0; c < count; c += 4) {
-        vec4 p[ROW_TILE];
-        [[unroll]] for (int r = 0; r < ROW_TILE; r++)
-            p[r] = scores[(first_row + r * ROWS_APART) * SCORE_PITCH + c / 4];
+        vec4 p[OUT_ROWS];
+        [[unroll]] for (int r = 0; r < OUT_ROWS; r++)
+            p[r] = scores[(first_row + r * OUT_ROWS_APART) * SCORE_PITCH + c / 4];
         [[unroll]] for (int i = 0; i < 4; i++) {
             if (HAS_MEAN && with_mean)
                 [[unroll]] for (int n = 0; n < MEANS; n++) {
-                    vec4 v = keys_of_tile[(c + i) * PITCH + key_part + n * ACROSS];
-                    [[unroll]] for (int r = 0; r < ROW_TILE; r++)
+                    vec4 v = keys_of_tile[(c + i) * PITCH + key_part + n * OUT_ACROSS];
+                    [[unroll]] for (int r = 0; r < OUT_ROWS; r++)
                         mean[r * MEANS + n] = fma(vec4(p[r][i]), v, mean[r * MEANS + n]);
                 }
             if (HAS_RESULT && with_result)
                 [[unroll]] for (int n = 0; n < RESULTS; n++) {
-                    vec4 v = values_of_tile[(c + i) * OUT_PITCH + across + n * ACROSS];
-                    [[unroll]] for (int r = 0; r < ROW_TILE; r++)
+                    vec4 v = values_of_tile[(c + i) * OUT_PITCH + across + n * OUT_ACROSS];
+                    [[unroll]] for (int r = 0; r < OUT_ROWS; r++)
                         result[r * RESULTS + n] = fma(vec4(p[r][i]), v, result[r * RESULTS + n]);
                 }
         }
@@ -243,7 +312,7 @@ void store_four(rows_view view, int x, int feature, vec4 sums, float factor)
                 bits_of(v.x) | bits_of(v.y) << 16, bits_of(v.z) | bits_of(v.w) << 16);
         return;
     }
-    for (int i = 0; i < 4 && feature + i < view.width; i++) {
+    [[dont_unroll]] for (int i = 0; i < 4 && feature + i < view.width; i++) {
         if (DTYPE == DTYPE_F32)
             words_at(row + uint64_t(feature + i) * 4).word = floatBitsToUint(v[i]);
         else
@@ -253,20 +322,20 @@ void store_four(rows_view view, int x, int feature, vec4 sums, float factor)
 
 void store_mean(rows_view view)
 {
-    [[unroll]] for (int r = 0; r < ROW_TILE; r++) {
-        int row = thread / ACROSS + r * ROWS_APART;
+    [[unroll]] for (int r = 0; r < OUT_ROWS; r++) {
+        int row = thread / OUT_ACROSS + r * OUT_ROWS_APART;
         [[unroll]] for (int n = 0; n < MEANS; n++)
-            store_four(view, row0 + row, (thread % ACROSS + n * ACROSS) * 4, mean[r * MEANS + n],
-                       factors[row]);
+            store_four(view, row0 + row, (thread % OUT_ACROSS + n * OUT_ACROSS) * 4,
+                       mean[r * MEANS + n], factors[row]);
     }
 }
 
 void store_result(rows_view view)
 {
-    [[unroll]] for (int r = 0; r < ROW_TILE; r++) {
-        int row = thread / ACROSS + r * ROWS_APART;
+    [[unroll]] for (int r = 0; r < OUT_ROWS; r++) {
+        int row = thread / OUT_ACROSS + r * OUT_ROWS_APART;
         [[unroll]] for (int n = 0; n < RESULTS; n++)
-            store_four(view, row0 + row, (thread % ACROSS + n * ACROSS) * 4,
+            store_four(view, row0 + row, (thread % OUT_ACROSS + n * OUT_ACROSS) * 4,
                        result[r * RESULTS + n], factors[row]);
     }
 }

@@ -13,6 +13,8 @@
 // Rows in shared memory are 16 bytes longer than their elements, so that rows read at once meet all
 // banks.
 
+#include "shaders/vulkan/halves.glsl"
+
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
@@ -66,40 +68,6 @@ vec4 read_scores(int row, int column)
     return uintBitsToFloat(rows_of_group[row * SCORE_PITCH + column / 4]);
 }
 
-#if defined(BF16)
-uint pack(float low, float high)
-{
-    return bits_of_bf16(low) | bits_of_bf16(high) << 16;
-}
-
-uint bits_of(float x)
-{
-    return bits_of_bf16(x);
-}
-
-vec4 limit_overflow(vec4 x)
-{
-    return x;
-}
-#else
-uint pack(float low, float high)
-{
-    return packHalf2x16(vec2(low, high));
-}
-
-uint bits_of(float x)
-{
-    return bits_of_f16(x);
-}
-
-// Sums of f16 values weighted by rounded weights may come out a little above the largest f16: that
-// is the result then, not infinity. Values that are infinite stay so.
-vec4 limit_overflow(vec4 x)
-{
-    return mix(x, clamp(x, -65504.0, 65504.0), lessThan(abs(x), vec4(65504.0 * 1.001)));
-}
-#endif
-
 // In place of the row's first scores, which all of its invocations have read.
 void write_probabilities(float p[PART])
 {
@@ -110,26 +78,21 @@ void write_probabilities(float p[PART])
                   pack(p[i + 6], p[i + 7]));
 }
 
-// Eight features of row x; 0 behind a row's end and where no row is. Masked rows must be: weight 0
-// times NaN is NaN.
-uvec4 load_eight(rows_view view, int x, int feature)
-{
-    uvec4 words = uvec4(0u);
-    if (!is_there(view.there, x) || feature >= view.width)
-        return words;
-    uint64_t row = view.base + uint64_t(x * view.step);
-    if (view.vectors && feature + 8 <= view.width)
-        return vectors_at(row + uint64_t(feature) * 2).words;
-    for (int i = 0; i < 8 && feature + i < view.width; i++)
-        words[i / 2] |= uint(halves_at(row + uint64_t(feature + i) * 2).half_word) << i % 2 * 16;
-    return words;
-}
-
 void load_queries(rows_view view)
 {
-    for (int i = thread; i < ROWS * EIGHTS; i += THREADS)
-        rows_of_group[i / EIGHTS * PITCH + i % EIGHTS] =
-            load_eight(view, row0 + i / EIGHTS, i % EIGHTS * 8);
+    if (is_whole(view, row0, ROWS, WIDTH)) {
+        const int loads = ROWS * EIGHTS / THREADS;
+        uint64_t base = first_row(view, row0);
+        [[unroll]] for (int n = 0; n < loads; n++) {
+            int i = thread + n * THREADS;
+            rows_of_group[i / EIGHTS * PITCH + i % EIGHTS] =
+                vectors_at(near_row(view, base, i / EIGHTS, i % EIGHTS * 16)).words;
+        }
+    } else {
+        [[dont_unroll]] for (int i = thread; i < ROWS * EIGHTS; i += THREADS)
+            rows_of_group[i / EIGHTS * PITCH + i % EIGHTS] =
+                load_eight(view, row0 + i / EIGHTS, i % EIGHTS * 8);
+    }
     barrier();
     [[unroll]] for (int r = 0; r < FRAGMENTS; r++)
         [[unroll]] for (int k = 0; k < WIDTH / K; k++)
@@ -141,34 +104,68 @@ void load_queries(rows_view view)
         result[i] = MATRIX_SUM(0.0);
 }
 
+// Whether the tile on its way is whole, and in registers; else it is loaded when it is put.
+bool whole_keys, whole_values;
+
 void fetch_columns(rows_view keys, rows_view vals, int first)
 {
-    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-        int i = thread + n * THREADS;
-        if (i < COLUMNS * EIGHTS)
-            next_keys[n] = load_eight(keys, first + i / EIGHTS, i % EIGHTS * 8);
+    whole_keys = is_whole(keys, first, COLUMNS, WIDTH);
+    whole_values = HAS_RESULT && with_result && is_whole(vals, first, COLUMNS, OUT);
+    if (whole_keys) {
+        uint64_t base = first_row(keys, first);
+        [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
+            int i = thread + n * THREADS;
+            if (i < COLUMNS * EIGHTS)
+                next_keys[n] =
+                    vectors_at(near_row(keys, base, i / EIGHTS, i % EIGHTS * 16)).words;
+        }
     }
-    if (HAS_RESULT && with_result)
+    if (whole_values) {
+        uint64_t base = first_row(vals, first);
         [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
             int i = thread + n * THREADS;
             if (i < COLUMNS * OUT_EIGHTS)
-                next_values[n] = load_eight(vals, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8);
+                next_values[n] =
+                    vectors_at(near_row(vals, base, i / OUT_EIGHTS, i % OUT_EIGHTS * 16)).words;
         }
+    }
 }
 
-void put_columns()
+void put_keys(rows_view keys, int first)
 {
-    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-        int i = thread + n * THREADS;
-        if (i < COLUMNS * EIGHTS)
-            keys_of_tile[i / EIGHTS * PITCH + i % EIGHTS] = next_keys[n];
+    if (whole_keys) {
+        [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
+            int i = thread + n * THREADS;
+            if (i < COLUMNS * EIGHTS)
+                keys_of_tile[i / EIGHTS * PITCH + i % EIGHTS] = next_keys[n];
+        }
+    } else {
+        [[dont_unroll]] for (int i = thread; i < COLUMNS * EIGHTS; i += THREADS)
+            keys_of_tile[i / EIGHTS * PITCH + i % EIGHTS] =
+                load_eight(keys, first + i / EIGHTS, i % EIGHTS * 8);
     }
-    if (HAS_RESULT && with_result)
+}
+
+void put_values(rows_view vals, int first)
+{
+    if (whole_values) {
         [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
             int i = thread + n * THREADS;
             if (i < COLUMNS * OUT_EIGHTS)
                 values_of_tile[i / OUT_EIGHTS * OUT_PITCH + i % OUT_EIGHTS] = next_values[n];
         }
+    } else {
+        [[dont_unroll]] for (int i = thread; i < COLUMNS * OUT_EIGHTS; i += THREADS)
+            values_of_tile[i / OUT_EIGHTS * OUT_PITCH + i % OUT_EIGHTS] =
+                load_eight(vals, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8);
+    }
+}
+
+void put_columns(rows_view keys, rows_view vals, int first)
+{
+    put_keys(keys, first);
+    if (HAS_RESULT && with_result)
+        put_values(vals, first);
 }
 
 void tile_scores()
@@ -232,30 +229,13 @@ void tile_accumulate(bool shrink, int count)
     }
 }
 
-void store_eight(rows_view view, int x, int feature, vec4 low, vec4 high, float factor)
-{
-    if (!is_there(view.there, x) || feature >= view.width)
-        return;
-    low = factor == 0.0 ? vec4(0.0) : limit_overflow(low * factor); // 0 * NaN is NaN
-    high = factor == 0.0 ? vec4(0.0) : limit_overflow(high * factor);
-    uint64_t row = view.base + uint64_t(x * view.step);
-    if (view.vectors && feature + 8 <= view.width) {
-        vectors_at(row + uint64_t(feature) * 2).words =
-            uvec4(pack(low.x, low.y), pack(low.z, low.w), pack(high.x, high.y),
-                  pack(high.z, high.w));
-        return;
-    }
-    for (int i = 0; i < 8 && feature + i < view.width; i++)
-        halves_at(row + uint64_t(feature + i) * 2).half_word =
-            uint16_t(bits_of(i < 4 ? low[i % 4] : high[i % 4]));
-}
-
 // COLUMNS features at a time leave by way of shared memory, so that rows are stored whole.
 void store_part(rows_view view, int begin)
 {
     const int eights = COLUMNS / 8, lanes = int(gl_SubgroupSize);
     rows_barrier();
-    for (int i = int(gl_SubgroupInvocationID); i < FRAGMENTS * M * eights; i += lanes) {
+    [[dont_unroll]] for (int i = int(gl_SubgroupInvocationID); i < FRAGMENTS * M * eights;
+                         i += lanes) {
         int row = subgroup_row() + i / eights, feature = begin + i % eights * 8;
         if (feature < OUT)
             store_eight(view, row0 + row, feature, read_scores(row, i % eights * 8),

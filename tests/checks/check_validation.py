@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Programs under Vulkan's validation layer: check_validation.py PROGRAM... [-- WRAPPER]
+"""Programs under Vulkan's validation layer:
+
+  check_validation.py PROGRAM... [--variant V] [-- WRAPPER]
 
 Runs test programs on a vulkan device, with a reduced list of cases, under core validation,
 synchronisation validation and GPU-assisted validation. A message of the layer fails, as does a
-program that fails, and a run in which the loader did not insert the layer at all. With WRAPPER, a
-command that runs programs on another driver, variant coopmat alone is run; else all others. Exit
+program that fails, and a run in which the loader did not insert the layer at all. Variants are
+plain and tiled unless one is named. WRAPPER is a command that runs programs on another driver. Exit
 status 77 where there is no vulkan device, no such variant or no layer.
 """
 import os
@@ -22,10 +24,11 @@ MODES = {
 # Every kind of stage, padding, masks, features that are no multiple of anything, each way to store.
 CASES = {"plain": "odd_n_steps_2,mask_random_nan,dim_33_value_31,gaps",
          "tiled": "odd_n_steps_2,mask_random_nan,dim_33_value_31,gaps",
-         "coopmat": "odd_n_steps_2,mask_random_nan,gaps"}
-DTYPES = {"plain": "f32,bf16", "tiled": "f32,f16", "coopmat": "f16"}
+         "coopmat": "odd_n_steps_2,mask_random_nan,gaps",
+         "coopmat2": "odd_n_steps_2,mask_random_nan,gaps"}
+DTYPES = {"plain": "f32,bf16", "tiled": "f32,f16", "coopmat": "f16", "coopmat2": "f16"}
 # The code that watches each access takes the software device most of a minute to compile.
-FEW = {"plain": "f32", "tiled": "f32", "coopmat": "f16"}
+FEW = {"plain": "f32", "tiled": "f32", "coopmat": "f16", "coopmat2": "f16"}
 FEW_CASES = "odd_n_steps_2"
 MESSAGE = re.compile(r"VUID-|SYNC-HAZARD|UNASSIGNED-|Validation (Error|Warning|Performance)")
 # What newer layers say of themselves: which features they enable for their own use.
@@ -56,8 +59,13 @@ def main():
     arguments = sys.argv[1:]
     split = arguments.index("--") if "--" in arguments else len(arguments)
     programs, wrapper = arguments[:split], arguments[split + 1:]
+    variants = ["plain", "tiled"]
+    if "--variant" in programs:
+        at = programs.index("--variant")
+        variants = programs[at + 1:at + 2]
+        programs = programs[:at] + programs[at + 2:]
     failures = ran = 0
-    for variant in ["coopmat"] if wrapper else ["plain", "tiled"]:
+    for variant in variants:
         for mode in MODES:
             for program in programs[:1] if mode == "gpu-assisted" else programs:
                 status, lines, inserted = run(wrapper, program, mode, variant)

@@ -349,19 +349,30 @@ static void test_sweep_tiled(void **state)
     sweep("tiled");
 }
 
-static void test_sweep_coopmat(void **state)
+static void sweep_if_there(const char *variant)
 {
-    (void)state;
     vulkan_scene s;
     fake_vulkan_reset();
     vulkan_scene_open(&s);
-    bool there = fixture_has_variant(s.device, "coopmat");
+    bool there = fixture_has_variant(s.device, variant);
     vulkan_scene_close(&s);
     if (!there) {
-        print_message("skipped: this build has no variant coopmat\n");
+        print_message("skipped: this build has no variant %s\n", variant);
         skip();
     }
-    sweep("coopmat");
+    sweep(variant);
+}
+
+static void test_sweep_coopmat(void **state)
+{
+    (void)state;
+    sweep_if_there("coopmat");
+}
+
+static void test_sweep_coopmat2(void **state)
+{
+    (void)state;
+    sweep_if_there("coopmat2");
 }
 
 int main(void)
@@ -370,6 +381,7 @@ int main(void)
         cmocka_unit_test(test_sweep_plain),
         cmocka_unit_test(test_sweep_tiled),
         cmocka_unit_test(test_sweep_coopmat),
+        cmocka_unit_test(test_sweep_coopmat2),
     };
     return cmocka_run_group_tests_name("vulkan_failure", tests, NULL, NULL);
 }

@@ -43,7 +43,8 @@ static void test_info(void **state)
     fixture_ok("info", monarch_device_info_get(s.device, &info, NULL), NULL);
     assert_string_equal(info.name, "Fake GPU 0");
     assert_string_equal(info.driver, "1.0, Vulkan 1.3.0");
-    assert_string_equal(info.features, "storage16 subgroup_size cooperative_matrix bfloat16");
+    assert_string_equal(info.features,
+                        "storage16 subgroup_size cooperative_matrix cooperative_matrix2 bfloat16");
     assert_int_equal(info.subgroup_size, 32);
     assert_int_equal(info.local_memory, 49152);
     assert_int_equal(fake_vulkan_state()->live.devices, 0); /* looking makes no device */
@@ -104,6 +105,37 @@ static void test_matrices(void **state)
     fake->matrices = false;
     vulkan_scene_open(&s);
     assert_false(fixture_has_variant(s.device, "coopmat"));
+    vulkan_scene_close(&s);
+}
+
+/* The same that can be reduced and converted, which an extension of its own brings: on request. */
+static void test_matrices2(void **state)
+{
+    (void)state;
+    vulkan_scene s;
+    fake_vulkan *fake = fake_vulkan_state();
+    vulkan_scene_open(&s);
+    if (!fixture_has_variant(s.device, "coopmat2")) {
+        vulkan_scene_close(&s);
+        print_message("skipped: this build has no variant coopmat2\n");
+        skip();
+    }
+    fixture_ok("f16", support(&s, MONARCH_F16, "coopmat2", NULL), NULL);
+    fixture_ok("bf16", support(&s, MONARCH_BF16, "coopmat2", NULL), NULL);
+    expect_refusal(&s, MONARCH_F32, "coopmat2", "f32", "round");
+    vulkan_scene_prepare(&s, NULL);
+    assert_true(monarch_plan_stage_count(s.plan) > 0);
+    for (uint32_t i = 0; i < monarch_plan_stage_count(s.plan); i++) {
+        monarch_stage_info info = {.struct_size = sizeof info};
+        fixture_ok("stage", monarch_plan_stage(s.plan, i, &info, NULL), NULL);
+        assert_string_equal(info.variant, "coopmat"); /* the other only where it is named */
+    }
+    vulkan_scene_close(&s);
+    fake->matrices2 = false;
+    vulkan_scene_open(&s);
+    assert_true(fixture_has_variant(s.device, "coopmat"));
+    assert_false(fixture_has_variant(s.device, "coopmat2"));
+    expect_refusal(&s, MONARCH_F16, "coopmat2", "VK_NV_cooperative_matrix2", "coopmat2");
     vulkan_scene_close(&s);
 }
 
@@ -194,7 +226,7 @@ static void test_dispatches(void **state)
 static void test_order(void **state)
 {
     (void)state;
-    static const char *const variants[] = {"plain", "tiled", "coopmat"};
+    static const char *const variants[] = {"plain", "tiled", "coopmat", "coopmat2"};
     fake_vulkan *fake = fake_vulkan_state();
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
         vulkan_scene s;
@@ -372,6 +404,7 @@ int main(void)
         cmocka_unit_test_setup(test_info, reset),
         cmocka_unit_test_setup(test_lacking, reset),
         cmocka_unit_test_setup(test_matrices, reset),
+        cmocka_unit_test_setup(test_matrices2, reset),
         cmocka_unit_test_setup(test_left_out, reset),
         cmocka_unit_test_setup(test_missing, reset),
         cmocka_unit_test_setup(test_dispatches, reset),

@@ -8,6 +8,7 @@
 
 /* Extensions that <vulkan/vulkan_core.h> may be too old for, with the numbers of the registry. */
 enum {
+    FAKE_STRUCTURE_MATRIX2_FEATURES = 1000593000,
     FAKE_STRUCTURE_BFLOAT16_FEATURES = 1000141000,
     FAKE_COMPONENT_FLOAT16 = 0,
     FAKE_COMPONENT_FLOAT32 = 1,

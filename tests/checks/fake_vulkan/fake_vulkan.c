@@ -68,6 +68,7 @@ __attribute__((constructor)) void fake_vulkan_reset(void)
         .storage16 = true,
         .subgroup_size = true,
         .matrices = true,
+        .matrices2 = true,
         .bfloat16 = true,
         .shared_memory = 49152,
         .work_groups = 65535,
@@ -121,7 +122,7 @@ static VkResult enumerate_devices(VkInstance instance, uint32_t *count, VkPhysic
 static VkResult enumerate_extensions(VkPhysicalDevice device, const char *layer, uint32_t *count,
                                      VkExtensionProperties *list)
 {
-    const char *names[3];
+    const char *names[4];
     uint32_t there = 0;
     (void)device;
     (void)layer;
@@ -131,6 +132,8 @@ static VkResult enumerate_extensions(VkPhysicalDevice device, const char *layer,
         names[there++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
     if (fake_state.matrices)
         names[there++] = "VK_KHR_cooperative_matrix";
+    if (fake_state.matrices2)
+        names[there++] = "VK_NV_cooperative_matrix2";
     if (fake_state.bfloat16)
         names[there++] = "VK_KHR_shader_bfloat16";
     for (uint32_t i = 0; list && i < there; i++)
@@ -152,6 +155,10 @@ static void get_features(VkPhysicalDevice device, VkPhysicalDeviceFeatures2 *fea
         case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES:
         case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_8BIT_STORAGE_FEATURES:
             first[0] = fake_state.storage16;
+            break;
+        case FAKE_STRUCTURE_MATRIX2_FEATURES:
+            for (int i = 0; i < 7; i++)
+                first[i] = fake_state.matrices2;
             break;
         case FAKE_STRUCTURE_BFLOAT16_FEATURES:
             first[0] = first[1] = first[2] = fake_state.bfloat16;

@@ -34,10 +34,11 @@ typedef struct fake_live {
 typedef struct fake_vulkan {
     /* To be set by a test. */
     int devices;
-    uint32_t version;                                         /* of the devices */
-    bool int64, storage16, subgroup_size, matrices, bfloat16; /* features of the devices */
-    uint32_t shared_memory;                                   /* bytes of a work-group */
-    uint32_t work_groups;                                     /* of one dispatch along each axis */
+    uint32_t version;                     /* of the devices */
+    bool int64, storage16, subgroup_size; /* features of the devices */
+    bool matrices, matrices2, bfloat16;   /* likewise */
+    uint32_t shared_memory;               /* bytes of a work-group */
+    uint32_t work_groups;                 /* of one dispatch along each axis */
     uint32_t timestamp_bits;
     uint64_t largest_allocation;
     const char *missing; /* a function that cannot be found, or NULL */
