@@ -303,8 +303,12 @@ if ! $quick; then
     static_check() {
         cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability \
             --inline-suppr --suppressions-list=.cppcheck-suppressions --error-exitcode=1 \
-            -j "$jobs" -D__x86_64__ -D__GNUC__=12 -I include -I . -I tests \
-            core backends bench tests
+            -j "$jobs" -D__x86_64__ -D__GNUC__=12 -I include -I . -I tests -i tests/soft_cuda \
+            core backends bench tests &&
+            cppcheck --quiet --std=c++17 --language=c++ --enable=warning,performance,portability \
+                --inline-suppr --suppressions-list=.cppcheck-suppressions --error-exitcode=1 \
+                -j "$jobs" -D__x86_64__ -D__GNUC__=12 -I include -I . \
+                tests/soft_cuda/{boxes,copies,device,machine,products,stack,wait}.cpp
     }
     format() {
         for ending in c h cpp cu cuh cl clh; do sources "$ending"; done |
