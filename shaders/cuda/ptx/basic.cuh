@@ -9,9 +9,10 @@
 /*
  * ptx/: the instructions that C++ has no words for, one function each and nothing else. Whatever
  * supplies functions of these names can run the kernels: tests/soft_cuda does, on a processor.
+ *
+ * Here: what every GPU from sm_80 on has.
  */
 
-/* Here: what every GPU from sm_80 on has. */
 /*
  * On sm_90 and later a launch may begin before the one ahead of it in the stream has ended, so that
  * one's last work-groups and the other's first steps overlap. Nothing that an earlier launch may
