@@ -50,29 +50,37 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
         return warp == 0;
     }
 
+    __device__ bool signals() const
+    {
+        return warp == 1;
+    }
+
     __device__ void load(const ring_schedule &at, int number) const
     {
         const int index = number % r.stages;
         const ring_task task = at.task();
         /* First for others: most likely they are done, but to see it takes time. */
-        ring_wait(workspace, at, task, lane);
+        if (task.stage > 0 || task.turn > 0) {
+            barrier_wait(memory.counting(), 0);
+            ring_wait(workspace, at, task, lane);
+        }
         if (number >= r.stages)
             barrier_wait(memory.done(index), (number / r.stages - 1) % 2);
         if (!r.uses_maps)
             row_loader().load_task(at, task, index);
         else if (lane == 0) {
-            fence_for_copies();
+            if (task.stage > 0) /* what other work-groups wrote */
+                fence_for_copies();
             box_loader(index).load_task(at, task, index);
         }
         __syncwarp();
     }
 
-    __device__ void load_all(ring_schedule at, bool first_is_loaded) const
+    __device__ void load_all() const
     {
         int number = 0;
-        for (; !at.ended(); number++, at.advance(gridDim.x))
-            if (number > 0 || !first_is_loaded)
-                load(at, number);
+        for (ring_schedule at(p, r); !at.ended(); number++, at.advance(gridDim.x))
+            load(at, number);
         end(number);
     }
 
@@ -93,10 +101,15 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
 
     /* Tells other work-groups what is done, and cleans up for the next task in that place. A stage
        can only be full again, and done again, when this has seen it done. */
-    __device__ void signal_all(ring_schedule at) const
+    __device__ void signal_all(uint32_t before) const
     {
-        ring_schedule next = at;
+        ring_schedule at(p, r), next = at;
         next.advance(r.stages * gridDim.x);
+        if (lane == 0) {
+            grid_wait(before);
+            barrier_arrive(memory.counting());
+        }
+        __syncwarp();
         for (int number = 0; !at.ended(); number++) {
             const int index = number % r.stages;
             const ring_task task = at.task();
@@ -140,34 +153,36 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
             barrier_start(memory.normalised(i), mn_panel_rows(p.groups) / MN_TILE_ROWS);
             barrier_start(memory.done(i), GROUPS * WARPGROUP / WARP);
         }
+        barrier_start(memory.counting(), 1);
         for (int i = 0; i < r.stages; i++)
             barrier_arrive(memory.full(i)); /* for the warp that signals: nothing was done yet */
     }
 
-    /* Sees to it that barriers and counters are ready for everyone behind this. The first task is
-       on its way meanwhile, if it needs nothing of other work-groups; tells whether. */
-    __device__ bool begin(const ring_schedule &at) const
+    /* The counters become 0, by one warp, before any work-group goes past the barrier of all. That
+       is waited for only where it matters, when the first tasks are under way. */
+    __device__ uint32_t begin_counting() const
+    {
+        if (blockIdx.x == 0)
+            for (int i = lane; i < 2 * p.steps * r.slots; i += WARP)
+                *workspace.counter(0, i) = 0;
+        __syncwarp();
+        return lane == 0 ? grid_arrive() : 0;
+    }
+
+    __device__ void begin() const
     {
         clear_memory();
         if (threadIdx.x == 0)
             start_barriers();
-        if (blockIdx.x == 0)
-            for (int i = threadIdx.x; i < 2 * p.steps * r.slots; i += threads)
-                *workspace.counter(0, i) = 0;
         __syncthreads();
-        const bool ready = !at.ended() && at.stage == 0 && at.time < r.slots;
-        if (ready && loads())
-            load(at, 0);
-        grid_barrier();
-        return ready;
     }
 
-    __device__ void run(const ring_schedule &at, bool first_is_loaded) const
+    __device__ void run(uint32_t before) const
     {
         if (loads())
-            load_all(at, first_is_loaded);
-        else if (warp == 1)
-            signal_all(at);
+            load_all();
+        else if (signals())
+            signal_all(before);
     }
 };
 
@@ -178,8 +193,8 @@ __device__ __forceinline__ void ring(const mn_stage_params &p, const mn_ring_par
     const int warp = warp_index(), lane = threadIdx.x % WARP, group = warp / 4;
     const ring_worker<E, PANELS, GROUPS> worker = {p,   r, {shared, r}, {p, r}, warp - 4 * GROUPS,
                                                    lane};
-    const ring_schedule at(p, r);
-    const bool first_is_loaded = worker.begin(at);
+    const uint32_t before = worker.signals() ? worker.begin_counting() : 0;
+    worker.begin();
     if (group < GROUPS) {
         take_registers<ring_registers<GROUPS>::compute>();
         const ring_compute<E, PANELS, GROUPS, NARROW, WHOLE> compute = {
@@ -187,7 +202,7 @@ __device__ __forceinline__ void ring(const mn_stage_params &p, const mn_ring_par
         compute.run();
     } else {
         give_registers<ring_registers<GROUPS>::other>();
-        worker.run(at, first_is_loaded);
+        worker.run(before);
     }
 }
 

@@ -65,6 +65,12 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
         else
             softmax_tile<stage_task<FORM>::right, FORM == LEFT_MEAN>(x, state, shrink, terms,
                                                                      p.scale, N / 2, lane);
+        pack_weights(weights, x);
+    }
+
+    template <int N>
+    __device__ void pack_weights(fragment_a (&weights)[N / 2], const float (&x)[N][4]) const
+    {
 #pragma unroll
         for (int n = 0; n < N / 2; n++)
 #pragma unroll
@@ -109,9 +115,8 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
 
     /* A warp's 16 rows of sums to the rows of `to` that are there, by way of its staging rows, so
        that they are stored whole. Rows with factor 0 are zeros, whatever the sums. */
-    template <bool ONCE>
     __device__ void store(outputs &sums, const float (&factor)[2], const part &a,
-                          const panel_rows &to) const
+                          const panel_rows &to, bool once) const
     {
         if (!WHOLE && __any_sync(~0u, factor[0] == 0.0f || factor[1] == 0.0f)) {
 #pragma unroll
@@ -121,32 +126,28 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
                     sums[n][i] = factor[i / 2] == 0.0f ? 0.0f : sums[n][i];
         }
         multiply(sums, factor);
-        limit_overflow<E>(sums);
+        uint32_t x[4 * PANELS][4];
+        pack_sums<E>(sums, x);
         __syncwarp();
         const uint32_t place = shared_address(a.staging) + lane % 16 * MN_PANEL_ROW;
         const int byte = (lane / 16 ^ lane % 8) * VECTOR;
 #pragma unroll
-        for (int n = 0; n < 8 * PANELS; n += 2) {
-            uint32_t x[4];
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                x[i] = element<E>::pack(sums[n + i / 2][i % 2 * 2], sums[n + i / 2][i % 2 * 2 + 1]);
-            store_matrices(place + n / 8 * memory.panel() + (n % 8 / 2 * 32 ^ byte), x);
-        }
+        for (int n = 0; n < 4 * PANELS; n++)
+            store_matrices(place + n / 4 * memory.panel() + (n % 4 * 32 ^ byte), x[n]);
         __syncwarp();
         if (WHOLE && to.vectors)
-            store_whole<ONCE>(a, to);
+            store_whole(a, to, once);
         else
             store_part(a, to);
     }
 
     /* All 16 rows, of whole panels. */
-    template <bool ONCE> __device__ void store_whole(const part &a, const panel_rows &to) const
+    __device__ void store_whole(const part &a, const panel_rows &to, bool once) const
     {
         const int unit = lane % 8;
         const char *from = a.staging + lane / 8 * MN_PANEL_ROW;
         char *target = to.base + (a.row0 + lane / 8) * to.stride + unit * VECTOR;
-        const uint64_t policy = ONCE ? policy_last_use() : policy_used_again();
+        const uint64_t policy = once ? policy_last_use() : policy_used_again();
 #pragma unroll
         for (int i = 0; i < MN_TILE_ROWS / 4; i++, target += 4 * to.stride) {
             const int place = 4 * i * MN_PANEL_ROW + (unit ^ (lane / 8 + 4 * i) % 8) * VECTOR;
@@ -182,12 +183,14 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
     {
         float *to = workspace.entropy(task.slot, task.step(), row) + task.index;
         const int pitch = mn_panel_rows(p.groups);
+        const bool last = task.step() == p.steps - 1;
+        const float unit = NARROW && WHOLE && last ? -log2_e / p.scale : log2_e;
 #pragma unroll
         for (int i = 0; i < 2; i++)
             if (WHOLE || row + 8 * i < p.columns) {
                 float *place = to + 8 * i * pitch;
                 *place = empty[i] ? infinity()
-                                  : entropy_of<false>(state.entropy[i], state.sum[i]) * log2_e;
+                                  : entropy_of<false>(state.entropy[i], state.sum[i]) * unit;
                 if (!WHOLE && task.index == p.groups - 1)
                     for (int x = 1; x < pitch - task.index; x++)
                         place[x] = infinity();
@@ -287,11 +290,11 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
             take_tile<FORM, TILE / 8>(a, first, state, mean, result);
         finish<FORM>(task, s, a, state, factor);
         if (stage::has_mean)
-            store<false>(mean, factor, a, first_output<FORM>(task));
+            store(mean, factor, a, first_output<FORM>(task), false);
         if (stage::has_result)
-            store<FORM == LEFT_OUT>(result, factor, a,
-                                    stage::has_mean ? second_output(task)
-                                                    : first_output<FORM>(task));
+            store(result, factor, a,
+                  stage::has_mean ? second_output(task) : first_output<FORM>(task),
+                  FORM == LEFT_OUT);
     }
 
     /* 64 rows of a task, all columns at once, one output after the other. */
@@ -312,17 +315,89 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
             add_rows(sums, weights, stage::has_mean ? a.columns : a.values);
             wgmma_end();
             finish<FORM>(task, s, a, state, factor);
-            store<FORM == LEFT_OUT>(sums, factor, a, first_output<FORM>(task));
+            store(sums, factor, a, first_output<FORM>(task), FORM == LEFT_OUT);
             if constexpr (stage::has_mean && stage::has_result) {
                 set_zero(sums);
                 wgmma_begin();
                 add_rows(sums, weights, a.values);
                 wgmma_end();
-                store<false>(sums, factor, a, second_output(task));
+                store(sums, factor, a, second_output(task), false);
             }
         } else {
             finish<FORM>(task, s, a, state, factor);
         }
+    }
+
+    /* Scores of all columns with their biases already taken off: products are added to those. */
+    template <int N>
+    __device__ void find_biased_scores(float (&x)[N][4], const part &a) const
+    {
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+            const float2 bias = *reinterpret_cast<const float2 *>(a.bias + n * 8 + lane % 4 * 2);
+            x[n][0] = x[n][2] = bias.x;
+            x[n][1] = x[n][3] = bias.y;
+        }
+        wgmma_begin();
+#pragma unroll
+        for (int k = 0; k < 4 * PANELS; k++) {
+            const uint32_t step = k / 4 * memory.panel() + k % 4 * 32;
+            units::scores(x, panel_descriptor(a.rows + step), panel_descriptor(a.columns + step),
+                          1);
+        }
+        wgmma_end();
+    }
+
+    /* 64 rows of a whole task, RIGHT or LEFT_OUT. One piece of code for both, as both together
+       would not fit into the first instruction cache of a processor. */
+    template <int N>
+    __device__ void take_whole_rows(const ring_task &task, const part &a, bool last) const
+    {
+        const bool left = task.left(), empty[2] = {false, false};
+        softmax_state state;
+        fragment_a weights[N / 2];
+        float x[N][4], shrink[2], factor[2];
+        state.start();
+        find_biased_scores(x, a);
+        softmax_plain_tile(x, state, shrink, p.scale);
+        pack_weights(weights, x);
+        state.template finish<true>();
+        for (int i = 0; i < 2; i++)
+            factor[i] = reciprocal_fast(state.sum[i]);
+        if (!left && lane % 4 == 0)
+            store_entropy(task, state, empty, a.row0 + lane / 4);
+#pragma unroll 1
+        for (int output = left ? 1 : 0; output < (last ? 2 : 1); output++) {
+            outputs sums;
+            set_zero(sums);
+            wgmma_begin();
+            add_rows(sums, weights, output == 0 ? a.columns : a.values);
+            wgmma_end();
+            const int number =
+                output == 0 ? workspace.key_means(task.step()) : workspace.value_means();
+            const panel_rows to =
+                output == 1 && left ? tensor_rows<E>(p, MN_OPERAND_RESULT, task.place(p), false)
+                                    : ring_slot_rows<PANELS>(workspace, number, task);
+            store(sums, factor, a, to, left);
+        }
+    }
+
+    template <int N> __device__ int take_whole_parts(const ring_task &task, const ring_stage &s, int turn,
+                                    bool last) const
+    {
+        const int columns = task.left() ? p.groups : p.columns, parts = columns / WARPGROUP_ROWS;
+        for (int number = first_part(turn); number < parts; number += GROUPS) {
+            part a;
+            a.row0 = number * WARPGROUP_ROWS + warp * MN_TILE_ROWS;
+            a.staging = s.queries + a.row0 * MN_PANEL_ROW;
+            a.rows = shared_address(s.queries) + number * WARPGROUP_ROWS * MN_PANEL_ROW;
+            a.columns = shared_address(s.columns);
+            a.values = shared_address(s.values);
+            a.bias = task.left() ? s.bias : memory.block_bias(1);
+                take_whole_rows<N>(task, a, last);
+            fence_for_wgmma();
+        }
+        return turn_after(turn, parts);
     }
 
     template <form FORM>
@@ -392,7 +467,9 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
             const bool last = task.step() == p.steps - 1;
             if (!r.uses_maps)
                 fence_for_wgmma();
-            if (!task.left() && !last)
+            if (NARROW && WHOLE && (last || !task.left()))
+                turn = (task.left() ? p.groups : p.columns) > 64 ? take_whole_parts<16>(task, s, turn, last) : take_whole_parts<8>(task, s, turn, last);
+            else if (!task.left() && !last)
                 turn = take_parts<RIGHT>(task, s, turn);
             else if (!task.left())
                 turn = take_parts<RIGHT_VALUE>(task, s, turn);

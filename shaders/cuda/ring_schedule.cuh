@@ -186,6 +186,11 @@ struct ring_memory {
         return full(2 * r.stages + index);
     }
 
+    __device__ uint64_t *counting() const /* counters of all work-groups are ready */
+    {
+        return full(3 * r.stages);
+    }
+
     /* The bias of a block's columns where none is masked: of the first, an inner, the last block.
      */
     __device__ float *block_bias(int which) const

@@ -147,7 +147,7 @@ void clear()
     m.threads.clear();
     m.warps.clear();
     m.watchers.clear();
-    m.all = named_barrier();
+    m.arrived = 0;
 }
 
 /* `count` work-groups from `first` on run at once. */

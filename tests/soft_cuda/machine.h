@@ -69,12 +69,14 @@ int lane();
    Tells whether `predicate` held in any of them. */
 bool barrier(int number, unsigned threads, bool predicate);
 
-/* Barriers of the cluster in two halves, and of all work-groups that run at once. */
+/* Barriers of the cluster in two halves, and of all work-groups that run at once, for one thread of
+   each. */
 void cluster_arrive();
 void cluster_wait();
 unsigned cluster_rank();
 unsigned cluster_size();
-void grid_barrier();
+void grid_arrive();
+void grid_wait();
 
 /* Waits until somebody says that what lies at `place` has changed. */
 void wait_for_change(const void *place);

@@ -102,16 +102,19 @@ unsigned cluster_size()
     return (unsigned)m.self->group->in->groups.size();
 }
 
-void grid_barrier()
+void grid_arrive()
 {
     if (!m.l.together)
         fail("a barrier of all work-groups that do not run together");
-    if (m.all.waiting.size() + 1 < m.live) {
-        m.all.waiting.push_back(m.self);
-        stop();
-    } else {
-        release(m.all);
-    }
+    if (++m.arrived > m.groups.size())
+        fail("a barrier of all work-groups is used twice");
+    has_changed(&m.arrived);
+}
+
+void grid_wait()
+{
+    while (m.arrived < m.groups.size())
+        wait_for_change(&m.arrived);
 }
 
 void wait_for_change(const void *place)

@@ -151,12 +151,37 @@ __device__ inline void counter_wait(const uint32_t *counter, uint32_t target)
     }
 }
 
-/* A barrier of all work-groups of a cooperative launch; what was written before it is seen behind
- * it.
+/*
+ * The barrier that comes with a cooperative launch, in two halves, each by one thread of every
+ * work-group: what was written before arriving is seen after waiting. A launch may use it once.
+ * Both halves of CUDA's own wait for all threads of the work-group. As there, the first work-group
+ * adds what turns the highest bit when all others have added 1.
  */
-__device__ inline void grid_barrier()
+__device__ inline uint32_t *grid_counter()
 {
-    cooperative_groups::this_grid().sync();
+    return &cooperative_groups::details::get_grid_workspace()->barrier;
+}
+
+__device__ inline uint32_t grid_arrive()
+{
+    const uint32_t share = blockIdx.x == 0 ? 0x80000000u - (gridDim.x - 1) : 1;
+    uint32_t before;
+    asm volatile("atom.add.release.gpu.global.u32 %0, [%1], %2;"
+                 : "=r"(before)
+                 : "l"(grid_counter()), "r"(share)
+                 : "memory");
+    return before;
+}
+
+__device__ inline void grid_wait(uint32_t before)
+{
+    uint32_t now;
+    do
+        asm volatile("ld.acquire.gpu.global.u32 %0, [%1];"
+                     : "=r"(now)
+                     : "l"(grid_counter())
+                     : "memory");
+    while (((now ^ before) & 0x80000000u) == 0);
 }
 
 #endif

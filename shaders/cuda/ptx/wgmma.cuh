@@ -13,10 +13,22 @@ __device__ inline void wgmma_begin()
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 }
 
-/* Waits for the products. */
+/* Starts the products since wgmma_begin(), whose operands and sums nobody touches meanwhile. */
+__device__ inline void wgmma_start()
+{
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+/* Waits for all products. */
+__device__ inline void wgmma_wait()
+{
+    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+}
+
 __device__ inline void wgmma_end()
 {
-    asm volatile("wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;" ::: "memory");
+    wgmma_start();
+    wgmma_wait();
 }
 
 /* Makes shared memory that this thread wrote visible to wgmma. */

@@ -103,9 +103,15 @@ static inline void counter_wait(const uint32_t *counter, uint32_t target)
         soft::wait_for_change(counter);
 }
 
-static inline void grid_barrier()
+static inline uint32_t grid_arrive()
 {
-    soft::grid_barrier();
+    soft::grid_arrive();
+    return 0;
+}
+
+static inline void grid_wait(uint32_t)
+{
+    soft::grid_wait();
 }
 
 #endif

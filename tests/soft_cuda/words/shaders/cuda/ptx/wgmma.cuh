@@ -10,6 +10,14 @@ static inline void wgmma_begin()
 {
 }
 
+static inline void wgmma_start()
+{
+}
+
+static inline void wgmma_wait()
+{
+}
+
 static inline void wgmma_end()
 {
 }
