@@ -158,7 +158,7 @@ template <class E, int PANELS, int SIDE, bool GROUPS> struct cluster_stages {
             else
                 find_scores(s, rows, columns, pitch, SIDE);
             if (right && is_plain)
-                softmax_plain_tile(s, state, shrink, p.scale);
+                softmax_plain_tile<right>(s, state, shrink, p.scale);
             else
                 softmax_tile<right, FORM == LEFT_MEAN>(s, state, shrink, bias, p.scale, SIDE, lane);
         } else {

@@ -61,7 +61,7 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
         wgmma_end();
         const score_bias terms = {a.bias + first, r.side, {a.row_bias[0], a.row_bias[1]}};
         if (stage_task<FORM>::right && a.is_plain)
-            softmax_plain_tile(x, state, shrink, p.scale);
+            softmax_plain_tile<true>(x, state, shrink, p.scale);
         else
             softmax_tile<stage_task<FORM>::right, FORM == LEFT_MEAN>(x, state, shrink, terms,
                                                                      p.scale, N / 2, lane);
@@ -184,7 +184,7 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
         float *to = workspace.entropy(task.slot, task.step(), row) + task.index;
         const int pitch = mn_panel_rows(p.groups);
         const bool last = task.step() == p.steps - 1;
-        const float unit = NARROW && WHOLE && last ? -log2_e / p.scale : log2_e;
+        const float unit = WHOLE && last ? -log2_e / p.scale : log2_e;
 #pragma unroll
         for (int i = 0; i < 2; i++)
             if (WHOLE || row + 8 * i < p.columns) {
@@ -330,11 +330,12 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
 
     /* Scores of all columns with their biases already taken off: products are added to those. */
     template <int N>
-    __device__ void find_biased_scores(float (&x)[N][4], const part &a) const
+    __device__ void find_biased_scores(float (&x)[N][4], const part &a, int first) const
     {
+        const uint32_t columns = a.columns + first * MN_PANEL_ROW;
 #pragma unroll
         for (int n = 0; n < N; n++) {
-            const float2 bias = *reinterpret_cast<const float2 *>(a.bias + n * 8 + lane % 4 * 2);
+            const float2 bias = *reinterpret_cast<const float2 *>(a.bias + first + n * 8 + lane % 4 * 2);
             x[n][0] = x[n][2] = bias.x;
             x[n][1] = x[n][3] = bias.y;
         }
@@ -342,8 +343,7 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
 #pragma unroll
         for (int k = 0; k < 4 * PANELS; k++) {
             const uint32_t step = k / 4 * memory.panel() + k % 4 * 32;
-            units::scores(x, panel_descriptor(a.rows + step), panel_descriptor(a.columns + step),
-                          1);
+            units::scores(x, panel_descriptor(a.rows + step), panel_descriptor(columns + step), 1);
         }
         wgmma_end();
     }
@@ -358,8 +358,8 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
         fragment_a weights[N / 2];
         float x[N][4], shrink[2], factor[2];
         state.start();
-        find_biased_scores(x, a);
-        softmax_plain_tile(x, state, shrink, p.scale);
+        find_biased_scores(x, a, 0);
+        softmax_plain_tile<true>(x, state, shrink, p.scale);
         pack_weights(weights, x);
         state.template finish<true>();
         for (int i = 0; i < 2; i++)
@@ -382,7 +382,36 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
         }
     }
 
-    template <int N> __device__ int take_whole_parts(const ring_task &task, const ring_stage &s, int turn,
+    /* The same of LEFT_OUT with more columns than registers hold scores of, 8 N at a time. */
+    template <int N>
+    __device__ void take_whole_wide_rows(const ring_task &task, const part &a, int columns) const
+    {
+        softmax_state state;
+        outputs sums;
+        float factor[2];
+        state.start();
+        set_zero(sums);
+#pragma unroll 1
+        for (int first = 0; first < columns; first += 8 * N) {
+            fragment_a weights[N / 2];
+            float x[N][4], shrink[2];
+            find_biased_scores(x, a, first);
+            softmax_plain_tile<false>(x, state, shrink, p.scale);
+            pack_weights(weights, x);
+            multiply(sums, shrink);
+            wgmma_begin();
+            add_rows(sums, weights, a.values + first * MN_PANEL_ROW);
+            wgmma_end();
+        }
+        state.template finish<false>();
+        for (int i = 0; i < 2; i++)
+            factor[i] = reciprocal_fast(state.sum[i]);
+        store(sums, factor, a, tensor_rows<E>(p, MN_OPERAND_RESULT, task.place(p), false), true);
+    }
+
+    /* N of the scores of a row that a thread holds at a time; ONCE: all columns. */
+    template <int N, bool ONCE>
+    __device__ int take_whole_parts(const ring_task &task, const ring_stage &s, int turn,
                                     bool last) const
     {
         const int columns = task.left() ? p.groups : p.columns, parts = columns / WARPGROUP_ROWS;
@@ -394,10 +423,31 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
             a.columns = shared_address(s.columns);
             a.values = shared_address(s.values);
             a.bias = task.left() ? s.bias : memory.block_bias(1);
+            if (ONCE)
                 take_whole_rows<N>(task, a, last);
+            else
+                take_whole_wide_rows<N>(task, a, columns);
             fence_for_wgmma();
         }
         return turn_after(turn, parts);
+    }
+
+    __device__ bool takes_whole(const ring_task &task, bool last) const
+    {
+        return WHOLE && (task.left() ? last : NARROW || p.columns <= 128);
+    }
+
+    __device__ int take_whole(const ring_task &task, const ring_stage &s, int turn,
+                              bool last) const
+    {
+        const int columns = task.left() ? p.groups : p.columns;
+        if (columns <= 64)
+            return take_whole_parts<8, true>(task, s, turn, last);
+        if (NARROW || columns <= 128)
+            return take_whole_parts<16, true>(task, s, turn, last);
+        if (columns % 128 == 0)
+            return take_whole_parts<16, false>(task, s, turn, last);
+        return take_whole_parts<8, false>(task, s, turn, last);
     }
 
     template <form FORM>
@@ -467,8 +517,8 @@ template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE> struct ring_
             const bool last = task.step() == p.steps - 1;
             if (!r.uses_maps)
                 fence_for_wgmma();
-            if (NARROW && WHOLE && (last || !task.left()))
-                turn = (task.left() ? p.groups : p.columns) > 64 ? take_whole_parts<16>(task, s, turn, last) : take_whole_parts<8>(task, s, turn, last);
+            if (takes_whole(task, last))
+                turn = take_whole(task, s, turn, last);
             else if (!task.left() && !last)
                 turn = take_parts<RIGHT>(task, s, turn);
             else if (!task.left())

@@ -159,11 +159,11 @@ __device__ inline void softmax_tile(float (&s)[N][4], softmax_state &state, floa
 }
 
 /*
- * The same, with entropy, where every column is there and has no bias and the scale is positive:
+ * The same where every column is there and has no bias and the scale is positive:
  * then the largest score is that of the largest product. Two sums a row keep more additions under
  * way at a time.
  */
-template <int N>
+template <bool ENTROPY, int N>
 __device__ inline void softmax_plain_tile(float (&s)[N][4], softmax_state &state,
                                           float (&shrink)[2], float scale)
 {
@@ -178,7 +178,7 @@ __device__ inline void softmax_plain_tile(float (&s)[N][4], softmax_state &state
         }
         tile[r] = row_largest(fmaxf(even, odd)) * scale;
     }
-    state.raise<true>(tile, shrink);
+    state.raise<ENTROPY>(tile, shrink);
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         const float base = state.base(r);
@@ -190,10 +190,12 @@ __device__ inline void softmax_plain_tile(float (&s)[N][4], softmax_state &state
                 const float y = fmaf(s[n][2 * r + i], scale, -base);
                 s[n][2 * r + i] = exp2_fast(y);
                 sums[i] += s[n][2 * r + i];
-                weighted[i] = fmaf(s[n][2 * r + i], y, weighted[i]);
+                if (ENTROPY)
+                    weighted[i] = fmaf(s[n][2 * r + i], y, weighted[i]);
             }
         state.sum[r] += sums[0] + sums[1];
-        state.entropy[r] += weighted[0] + weighted[1];
+        if (ENTROPY)
+            state.entropy[r] += weighted[0] + weighted[1];
     }
 }
 
