@@ -83,7 +83,7 @@ struct machine {
     std::vector<std::unique_ptr<thread>> threads;
     std::vector<warp *> warps;
     std::vector<std::function<void()>> engine; /* started, not done */
-    unsigned arrived = 0; /* work-groups, at the barrier of all */
+    unsigned arrived = 0;                      /* work-groups, at the barrier of all */
     std::unordered_map<const void *, std::vector<thread *>> watchers;
     thread *self = nullptr;
     void *scheduler = nullptr; /* its stack pointer while a thread runs */

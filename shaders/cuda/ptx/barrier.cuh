@@ -81,7 +81,8 @@ __device__ inline void barrier_arrive_expecting(uint64_t *barrier, int bytes)
                  : "memory");
 }
 
-/* How the L2 cache treats what is read for the last time, and what is read again. */
+/* How the L2 cache treats what is read for the last time, what is read again, and what should stay
+   until it was. */
 __device__ inline uint64_t policy_last_use()
 {
     uint64_t policy;
@@ -93,6 +94,13 @@ __device__ inline uint64_t policy_used_again()
 {
     uint64_t policy;
     asm volatile("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+
+__device__ inline uint64_t policy_keep()
+{
+    uint64_t policy;
+    asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
     return policy;
 }
 

@@ -58,6 +58,11 @@ static inline uint64_t policy_used_again()
     return 0;
 }
 
+static inline uint64_t policy_keep()
+{
+    return 0;
+}
+
 static inline void store_hinted(void *to, const uint4 &x, uint64_t)
 {
     *static_cast<uint4 *>(to) = x;
