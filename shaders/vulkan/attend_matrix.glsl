@@ -149,21 +149,31 @@ void put_rows(rows_view view)
     rows_barrier();
 }
 
+// Terms are read where they are taken off: of matrices loaded with a stride of 0, each row or each
+// column alike, an NVIDIA driver (580.159) got some elements wrong.
+int first_column; // of the matrix of scores that is worked on
+
 // A raw product less its column's term.
-float score_of(const in uint row, const in uint column, const in float raw, const in float term)
+float score_of(const in uint row, const in uint column, const in float raw)
 {
-    precise float score = fma(raw, push_scale, -term);
+    precise float score = fma(raw, push_scale, -column_terms[first_column + int(column)]);
     return score;
+}
+
+float row_term_of(uint row)
+{
+    return FORM == LEFT_MEAN ? row_terms[own_rows() + int(row)] : 0.0;
 }
 
 // A raw product less the terms of its row and its column: a score that is log2 of a probability.
 // The two of the column are taken off one after the other, in the order in which they were found:
 // then it is exact where the probability is near 1. A compiler may add them up before unless the
 // result is precise.
-float log_weight_of(const in uint row, const in uint column, const in float raw,
-                    const in float row_term, const in float one, const in float two)
+float log_weight_of(const in uint row, const in uint column, const in float raw)
 {
-    precise float score = fma(raw, push_scale, -row_term) - one - two;
+    int at = first_column + int(column);
+    precise float score =
+        fma(raw, push_scale, -row_term_of(row)) - column_terms[at] - column_terms[COLUMNS + at];
     return score;
 }
 
@@ -223,9 +233,9 @@ bool is_empty(float total, float term)
 
 // Absent columns took no part; where there was no other, what a NaN in the row's own query has left
 // in the sums does not count either: factor 0 stands for a row of zeros.
-float factor_of(const in uint row, const in uint column, const in float total, const in float term)
+float factor_of(const in uint row, const in uint column, const in float total)
 {
-    return is_empty(total, term) ? 0.0 : 1.0 / total;
+    return is_empty(total, row_term_of(row)) ? 0.0 : 1.0 / total;
 }
 
 float times_factor(const in uint row, const in uint column, const in float x, const in float factor)
@@ -235,12 +245,12 @@ float times_factor(const in uint row, const in uint column, const in float x, co
 
 // What is written of a row beside its means.
 float store_scalars(const in uint row, const in uint column, const in float total,
-                    const in float term, const in float top, const in float plogp)
+                    const in float top, const in float plogp)
 {
     int x = row0 + own_rows() + int(row);
     if (column != 0u || !leads || x >= row_count)
         return total;
-    bool empty = is_empty(total, term);
+    bool empty = is_empty(total, row_term_of(row));
     if (FORM == LEFT_STATS) {
         int64_t pair = scalar_offset(OPERAND_STATS, x);
         store_f32(OPERAND_STATS, pair, top);
@@ -273,7 +283,6 @@ void main()
     MATRIX_A queries[DEEP], weights[ACROSS];
     MATRIX_SUM scores[ACROSS], mean[MEANS], result[RESULTS];
     MATRIX_SUM largest = MATRIX_SUM(-INFINITY), sum = MATRIX_SUM(0.0), entropy = MATRIX_SUM(0.0);
-    MATRIX_SUM row_term = MATRIX_SUM(0.0);
     if (!find_place())
         return;
     thread = int(gl_SubgroupID) * LANES + int(gl_SubgroupInvocationID);
@@ -286,8 +295,6 @@ void main()
     put_rows(view_of(ROW_OPERAND, rows_read(), 0));
     [[unroll]] for (int k = 0; k < DEEP; k++)
         coopMatLoad(queries[k], pool, own_rows() * PITCH + k * N / 8, PITCH, ROW_MAJOR);
-    if (FORM == LEFT_MEAN)
-        coopMatLoad(row_term, row_terms, own_rows(), 0, COLUMN_MAJOR);
     [[unroll]] for (int n = 0; n < MEANS; n++)
         mean[n] = MATRIX_SUM(0.0);
     [[unroll]] for (int n = 0; n < RESULTS; n++)
@@ -304,7 +311,7 @@ void main()
         // Scores. Columns of RIGHT have no term where all are there.
         const bool none_absent = is_whole(keys, first, COLUMNS, 0);
         [[unroll]] for (int n = 0; n < ACROSS; n++) {
-            MATRIX_SUM raw = MATRIX_SUM(0.0), one, two;
+            MATRIX_SUM raw = MATRIX_SUM(0.0);
             [[unroll]] for (int k = 0; k < DEEP; k++) {
                 coopMatLoad(b, pool, n * N * PITCH + k * N / 8, PITCH, COLUMN_MAJOR);
                 raw = coopMatMulAdd(queries[k], b, raw);
@@ -312,13 +319,11 @@ void main()
             if (IS_RIGHT && none_absent) {
                 scores[n] = raw * push_scale;
             } else {
-                coopMatLoad(one, column_terms, n * N, 0, ROW_MAJOR);
-                if (FORM == LEFT_MEAN) {
-                    coopMatLoad(two, column_terms, COLUMNS + n * N, 0, ROW_MAJOR);
-                    coopMatPerElementNV(scores[n], raw, log_weight_of, row_term, one, two);
-                } else {
-                    coopMatPerElementNV(scores[n], raw, score_of, one);
-                }
+                first_column = n * N;
+                if (FORM == LEFT_MEAN)
+                    coopMatPerElementNV(scores[n], raw, log_weight_of);
+                else
+                    coopMatPerElementNV(scores[n], raw, score_of);
             }
         }
 
@@ -375,8 +380,8 @@ void main()
     coopMatReduceNV(sum, sum, gl_CooperativeMatrixReduceRowNV, plus);
     if (IS_RIGHT)
         coopMatReduceNV(entropy, entropy, gl_CooperativeMatrixReduceRowNV, plus);
-    coopMatPerElementNV(factor, sum, factor_of, row_term);
-    coopMatPerElementNV(x, sum, store_scalars, row_term, largest, entropy);
+    coopMatPerElementNV(factor, sum, factor_of);
+    coopMatPerElementNV(x, sum, store_scalars, largest, entropy);
     barrier();
     presence written = FORM == LEFT_OUT ? tokens_of(row_count) : all_of(row_count);
     if (HAS_MEAN && with_mean) {
