@@ -10,7 +10,6 @@
 /*
  * Variant coopmat2: shaders/vulkan/attend_matrix.glsl, on cooperative matrices that can be reduced,
  * changed element by element and converted (VK_NV_cooperative_matrix2). A subgroup holds M rows.
- * Never chosen, only run by name: see suits().
  */
 
 enum { WORD = 16, SUBGROUPS = 8 };
@@ -134,8 +133,8 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
     return 0;
 }
 
-/* Never: not verified on a GPU yet. Tests have passed on a software device; on a GPU an earlier
-   form of the shader has run on one shape. Until then the variant runs only where it is named. */
+/* Wherever it can: on an H100 it took 0.53 to 1.0 of variant coopmat's time on nine problems, from
+   197 to 32768 tokens. */
 static bool suits(const mn_variant *variant, const monarch_device *device,
                   const mn_program *program, uint32_t first, uint32_t count)
 {
@@ -144,7 +143,7 @@ static bool suits(const mn_variant *variant, const monarch_device *device,
     (void)program;
     (void)first;
     (void)count;
-    return false;
+    return true;
 }
 
 static uint32_t launches(const mn_vulkan_variant *variant, const monarch_plan *plan, uint32_t run,

@@ -82,7 +82,7 @@ typedef enum monarch_vulkan_feature {
     MONARCH_VULKAN_BFLOAT16_MATRIX = 1 << 6,
     /* VK_NV_cooperative_matrix2: cooperativeMatrixReductions, cooperativeMatrixConversions,
        cooperativeMatrixPerElementOperations, and maintenance4, on an instance of Vulkan 1.3:
-       variant coopmat2, which is not verified on a GPU yet and runs only where it is named */
+       variant coopmat2 */
     MONARCH_VULKAN_COOPERATIVE_MATRIX2 = 1 << 7
 } monarch_vulkan_feature;
 

@@ -108,7 +108,7 @@ static void test_matrices(void **state)
     vulkan_scene_close(&s);
 }
 
-/* The same that can be reduced and converted, which an extension of its own brings: on request. */
+/* The same that can be reduced and converted, which an extension of its own brings. */
 static void test_matrices2(void **state)
 {
     (void)state;
@@ -128,7 +128,7 @@ static void test_matrices2(void **state)
     for (uint32_t i = 0; i < monarch_plan_stage_count(s.plan); i++) {
         monarch_stage_info info = {.struct_size = sizeof info};
         fixture_ok("stage", monarch_plan_stage(s.plan, i, &info, NULL), NULL);
-        assert_string_equal(info.variant, "coopmat"); /* the other only where it is named */
+        assert_string_equal(info.variant, "coopmat2"); /* before the other */
     }
     vulkan_scene_close(&s);
     fake->matrices2 = false;
