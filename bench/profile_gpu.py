@@ -22,6 +22,7 @@ METRICS = {  # what is printed: counter, scale, unit
     "dram__bytes_write.sum": (1e-6, "MB DRAM written"),
     "lts__t_bytes.sum": (1e-6, "MB L2"),
     "lts__t_sector_hit_rate.pct": (1, "% L2 hits"),
+    "lts__throughput.avg.pct_of_peak_sustained_elapsed": (1, "% of L2's most"),
     "sm__pipe_tensor_cycles_active.avg.pct_of_peak_sustained_elapsed": (1, "% tensor"),
     "sm__inst_executed_pipe_xu.avg.pct_of_peak_sustained_elapsed": (1, "% MUFU"),
     "smsp__issue_active.avg.pct_of_peak_sustained_elapsed": (1, "% issue"),
