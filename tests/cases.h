@@ -86,6 +86,8 @@ typedef struct test_case {
     test_layout layout;
     test_masked masked;
     int mixed; /* q, k and v of three dtypes: the one asked for and the two after it */
+    /* The only one that runs it: large, and of a shape that its kernels treat apart. NULL: all. */
+    const char *backend;
 } test_case;
 
 extern const test_case test_cases[];

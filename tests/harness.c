@@ -211,7 +211,8 @@ static void add_targets(entry_list *list, const test_targets *targets, test_entr
     for (size_t i = 0; i < targets->count; i++) {
         if (entry.definition->scope == SCOPE_DEVICE && !is_first(targets, i))
             continue;
-        if (!test_options_name(entry.definition->backend, targets->list[i].backend))
+        if (!test_options_name(entry.definition->backend, targets->list[i].backend) ||
+            !test_options_name(entry.c->backend, targets->list[i].backend))
             continue;
         entry.target = &targets->list[i];
         entry.variant = entry.definition->scope == SCOPE_VARIANT ? targets->list[i].variant : NULL;
@@ -227,10 +228,10 @@ static void add_definition(entry_list *list, const test_targets *targets,
     if (!names_case(definition, entry.c) || (dtypes >> entry.dtype & 1) == 0)
         return;
     entry.definition = definition;
-    if (definition->scope == SCOPE_CASE)
-        add_entry(list, &entry);
-    else
+    if (definition->scope != SCOPE_CASE)
         add_targets(list, targets, entry);
+    else if (entry.c->backend == NULL)
+        add_entry(list, &entry);
 }
 
 /* The definitions that the options ask for. */
