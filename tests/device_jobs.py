@@ -54,8 +54,8 @@ CASES = {
               "negative_begin feature_stride one_kv_head",
 }
 
-# Racecheck takes a hundred times as long: whole programs of few and small cases, whose groups are
-# large enough for work to be shared.
+# Racecheck did not end in minutes with those: whole programs of few and small cases, whose groups
+# are large enough for work to be shared.
 RACE_CASES = {
     "shapes": "odd_n_steps_3_begin dim_33_value_31 dim_80",
     "tiles": "vit_steps_2 dim_128_value_64",

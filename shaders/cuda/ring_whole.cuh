@@ -131,6 +131,8 @@ struct ring_whole : ring_rows<E, PANELS, GROUPS, WHOLE> {
         return WHOLE && (task.left() ? last : NARROW || p.columns <= 128);
     }
 
+    /* The widths part here and not in the loop over parts: of two in one loop the compiler makes
+       products that wait for each other (its message C7511). */
     __device__ __forceinline__ int take_whole(const ring_task &task, const ring_stage &s, int turn,
                                               bool last) const
     {

@@ -13,22 +13,10 @@ __device__ inline void wgmma_begin()
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 }
 
-/* Starts the products since wgmma_begin(), whose operands and sums nobody touches meanwhile. */
-__device__ inline void wgmma_start()
-{
-    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-}
-
-/* Waits for all products. */
-__device__ inline void wgmma_wait()
-{
-    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
-}
-
+/* Waits for the products. */
 __device__ inline void wgmma_end()
 {
-    wgmma_start();
-    wgmma_wait();
+    asm volatile("wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;" ::: "memory");
 }
 
 /* Makes shared memory that this thread wrote visible to wgmma. */

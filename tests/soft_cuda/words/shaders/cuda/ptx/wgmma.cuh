@@ -10,14 +10,6 @@ static inline void wgmma_begin()
 {
 }
 
-static inline void wgmma_start()
-{
-}
-
-static inline void wgmma_wait()
-{
-}
-
 static inline void wgmma_end()
 {
 }
