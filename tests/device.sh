@@ -12,6 +12,7 @@ usage: tests/device.sh BUILD_DIR OUT_DIR [options]
   --bench            also time the lists of problems, alone and beside FlashAttention-2 and cuDNN
   --large            also problems beyond 32 bits, on every variant (40 GB of device memory)
   --no-tests         leave out the tests
+  --alone            tests of numbers on --device alone, not on every device of the machine
   --device NAME      device of the sanitizers and benchmarks (default cuda); on "cpu" the script
                      itself can be tried: what needs a GPU is left out and said
   --jobs N           programs at a time (default: the processors)
@@ -30,7 +31,7 @@ wrong() {
     exit 2
 }
 
-tests=true sanitizers=false bench=false large=false
+tests=true alone=() sanitizers=false bench=false large=false
 device=cuda jobs=$(nproc) seconds=75 limit=300
 folders=()
 while [ $# -gt 0 ]; do
@@ -39,6 +40,7 @@ while [ $# -gt 0 ]; do
     --bench) bench=true ;;
     --large) large=true ;;
     --no-tests) tests=false ;;
+    --alone) alone=(--alone) ;;
     --device | --jobs | --seconds | --limit)
         [ $# -gt 1 ] || wrong "no value after $1"
         declare "${1#--}=$2"
@@ -178,7 +180,7 @@ run_large() {
 }
 
 describe
-$tests && part tests --timeout "$limit"
+$tests && part tests --device "$device" --timeout "$limit" "${alone[@]}"
 $sanitizers && run_sanitizers
 $bench && run_bench
 $large && run_large

@@ -115,6 +115,10 @@ def test_jobs(build, options):
         first = ":".join(moved(folder, build, directories) for folder in wanted if folder)
         environment = {**test["env"], **libraries(build, first)}
         numeric = any(suite.endswith(":numeric") for suite in test["suite"])
+        if options.alone and (numeric or test["name"].startswith("verify")):
+            if "--device" in command or test["name"] == "faults":
+                continue
+            command += ["--device", options.device]
         if numeric and test["name"] in SPLIT:
             for dtype in DTYPES:
                 yield Job(f"{test['name']}-{dtype}", command + ["--dtype", dtype],
@@ -237,6 +241,7 @@ def main():
     parser.add_argument("--report", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cuda", help="of the sanitizers")
+    parser.add_argument("--alone", action="store_true", help="tests of numbers on --device alone")
     parser.add_argument("--timeout", type=float, default=300, help="seconds for each program")
     parser.add_argument("--sanitizer", default="compute-sanitizer")
     options = parser.parse_args()
