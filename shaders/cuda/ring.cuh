@@ -150,8 +150,9 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
         const int arrivals = r.uses_maps ? 1 : WARP + 1; /* of those that load */
         for (int i = 0; i < r.stages; i++) {
             barrier_start(memory.full(i), arrivals + 1);
+            /* All threads arrive: that one may do so for its warp is what racecheck cannot see. */
             barrier_start(memory.normalised(i), mn_panel_rows(p.groups) / MN_TILE_ROWS * WARP);
-            barrier_start(memory.done(i), GROUPS * WARPGROUP / WARP);
+            barrier_start(memory.done(i), GROUPS * WARPGROUP);
         }
         barrier_start(memory.counting(), 1);
         for (int i = 0; i < r.stages; i++)

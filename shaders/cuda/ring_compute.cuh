@@ -246,7 +246,6 @@ struct ring_compute : ring_whole<E, PANELS, GROUPS, NARROW, WHOLE> {
         const int parts = mn_panel_rows(p.groups) / WARPGROUP_ROWS;
         for (int number = this->first_part(turn); number < parts; number += GROUPS) {
             take_rows<LEFT_STATS, N>(task, s, number);
-            /* All threads, as racecheck does not see that one arrives for others. */
             barrier_arrive(memory.normalised(index));
         }
         turn = this->turn_after(turn, parts);
@@ -284,9 +283,7 @@ struct ring_compute : ring_whole<E, PANELS, GROUPS, NARROW, WHOLE> {
                                                 : take_left<8>(task, s, index, turn, parity);
                 parities ^= 1u << index;
             }
-            __syncwarp();
-            if (lane == 0)
-                barrier_arrive(memory.done(index));
+            barrier_arrive(memory.done(index));
             if (++index == r.stages) {
                 index = 0;
                 phase ^= 1;
