@@ -123,6 +123,23 @@ def checked(shape, variant, block, data, heads):
     return error
 
 
+def checked_timing(timer, shape, variant, block, call, data, options, seconds):
+    """The Timing of a call and its error, which replays of a graph made and did not change."""
+    timer.run(call, data.count)
+    graph = timer.capture(call, data.count, data.count)
+    for out in data.out:
+        out.fill_(torch.nan)
+    torch.cuda.synchronize()
+    timer.replay(graph)
+    error = checked(shape, variant, block, data, options.heads)
+    index = data.index(data.count)
+    before = data.out[index].clone()
+    timing = timer.time(call, data.count, seconds, graph)
+    if not torch.equal(before, data.out[index]):
+        sys.exit(f"{shape}, {variant}: set {index} came out differently after the timing")
+    return timing, error
+
+
 def measure_library(device, timer, shape, variant, data, options, seconds):
     """A row for one variant (None = the library's choice)."""
     plan = device.plan(descriptor(shape), variant)
@@ -133,21 +150,17 @@ def measure_library(device, timer, shape, variant, data, options, seconds):
         def call(index):
             plan.enqueue(calls[index])
 
-        timer.run(call, data.count)
-        graph = timer.capture(call, data.count, data.count)
         for out in data.out:
             out.fill_(torch.nan)
-        torch.cuda.synchronize()
-        timer.replay(graph)
-        error = checked(shape, used, resolved.block_size, data, options.heads)
-        index = data.index(data.count)
-        before = data.out[index].clone()
-        timing = timer.time(call, data.count, seconds, graph)
-        if not torch.equal(before, data.out[index]):
-            sys.exit(f"{shape}, {used}: set {index} came out differently after the timing")
         host = None
-        if timing.median <= HOST_MOST_US:
-            host = 1e6 * plan.host_seconds(calls[0], HOST_CALLS)
+        if options.once:
+            timing = timer.once(call, data.count)
+            error = checked(shape, used, resolved.block_size, data, options.heads)
+        else:
+            timing, error = checked_timing(timer, shape, used, resolved.block_size, call, data,
+                                           options, seconds)
+            if timing.median <= HOST_MOST_US:
+                host = 1e6 * plan.host_seconds(calls[0], HOST_CALLS)
         return {"variant": used, "block": resolved.block_size, "us": timing.median,
                 "us_p10": timing.p10, "us_p90": timing.p90, "samples": timing.samples,
                 "executions": timing.executions, "host_us": host, "rel_error": error}
@@ -295,6 +308,8 @@ def parse():
                         help="run every problem in these instead of its own")
     parser.add_argument("--variant", help="force a variant")
     parser.add_argument("--variants", action="store_true", help="each variant that can")
+    parser.add_argument("--once", action="store_true",
+                        help="one execution of each, for problems of many seconds")
     parser.add_argument("--no-peers", dest="peers", action="store_false")
     parser.add_argument("--heads", type=int, default=1, help="heads checked of each result")
     parser.add_argument("--seconds", type=float, default=75.0, help="for the whole run, about")

@@ -63,6 +63,15 @@ class GraphTimer:
                 call(i)
         torch.cuda.synchronize()
 
+    def once(self, call, sets):
+        """The Timing of each set once, without a graph, and with what a first call costs."""
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record(self.stream)
+        self.run(call, sets)
+        end.record(self.stream)
+        torch.cuda.synchronize()
+        return summary([1e-3 * start.elapsed_time(end) / sets], sets)
+
     def replay(self, graph, count=1):
         """Seconds of each of `count` replays, one behind the other."""
         events = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True))

@@ -175,7 +175,7 @@ run_large() {
     rm -rf "$out/large"
     measured "large problems" "$out/large/*.csv" \
         python3 -B "$root/bench/compare.py" --library "$build/libmonarch.so" --commit "$commit" \
-        --list "$root/bench/shapes/large.txt" --variants --no-peers --heads 6 --seconds 20 \
+        --list "$root/bench/shapes/large.txt" --variants --no-peers --once --heads 6 \
         --out "$out/large"
 }
 
