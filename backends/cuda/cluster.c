@@ -119,14 +119,24 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
     return 0;
 }
 
+/* Whether work-groups do without a cluster. */
+static bool fits_one_work_group(const monarch_device *device, const mn_program *program)
+{
+    const mn_variant *fused = &mn_cuda_fused.base;
+    mn_reason reason;
+    return fused->covers(fused, device, program, 0, program->step_count, &reason) > 0;
+}
+
 /*
- * Where all heads run at once in clusters, there are two multiprocessors or more for each, and at
- * least half of the warps have work in RIGHT. With more heads variants that keep every
- * multiprocessor busy gain more than short ways between stages.
+ * Where all heads run at once in clusters, there are two multiprocessors or more for each; with
+ * more heads where they fit no single work-group. At least half of the warps must have work in
+ * RIGHT, and of more than 64 features clusters of 8 must hold all blocks at a time.
  * Measured on an H100, features 64, T = 1, beside the best other variant: 12 heads of 197 tokens
- * 6.0 and 7.4 us, of 1024 8.6 and 13.4, of 4096 23.2 and 25.0; 48 heads of 1024 18.8 and 28.4. With
- * 128 features 12 heads of 2048 tokens leave room for few blocks at a time: 44.7 and 28.4 us; and
- * 96 heads of 197 tokens, T = 2, take 25.5 and 12.7 us.
+ * 6.0 and 7.4 us, of 1024 8.6 and 13.4, of 4096 20.3 and 25.0; 384 heads of 1024 108 and 164, 192
+ * of 2048 137 and 167, 96 of 4096 131 and 168, and T = 2 276 and 357. 192 heads of 2000 in blocks
+ * of 48 175 and 170, 96 of 3000 in blocks of 56 133 and 124. Heads that fit one work-group: 768 of
+ * 384 tokens 115 and 89. With 128 features 256 heads of 1024 208 and 233, but 128 of 2048 262 and
+ * 235.
  */
 static bool suits(const mn_variant *variant, const monarch_device *device,
                   const mn_program *program, uint32_t first, uint32_t count)
@@ -139,8 +149,11 @@ static bool suits(const mn_variant *variant, const monarch_device *device,
     shape s = shape_of(program, limits);
     int warps = s.slots * divide_up(s.block, MN_TILE_ROWS);
     bool all_blocks = s.slots * s.size >= s.blocks;
-    return 2 * p->batch * p->heads <= limits->multiprocessors &&
-           p->batch * p->heads * s.size <= s.resident && (all_blocks || 2 * warps >= s.most_warps);
+    bool at_once = 2 * p->batch * p->heads <= limits->multiprocessors &&
+                   p->batch * p->heads * s.size <= s.resident;
+    if (!all_blocks && (2 * warps < s.most_warps || (s.panels > 1 && s.size == LARGEST_SIZE)))
+        return false;
+    return at_once || !fits_one_work_group(device, program);
 }
 
 static uint64_t scratch(const mn_variant *variant, const monarch_device *device,

@@ -36,13 +36,22 @@ static void test_choice(void **state)
         int32_t steps;
         const char *variant;
     } rows[] = {
-        {12, 197, 14, 64, 1, "cluster"},  {12, 384, 24, 64, 1, "cluster"},
-        {12, 1024, 32, 64, 1, "cluster"}, {12, 2048, 45, 64, 1, "cluster"},
-        {12, 4096, 64, 64, 2, "cluster"}, {48, 1024, 32, 64, 1, "cluster"},
-        {96, 197, 14, 64, 2, "fused"},    /* many heads */
-        {768, 256, 16, 64, 1, "fused"},   /* not at once */
+        {12, 197, 14, 64, 1, "cluster"},
+        {12, 384, 24, 64, 1, "cluster"},
+        {12, 1024, 32, 64, 1, "cluster"},
+        {12, 2048, 45, 64, 1, "cluster"},
+        {12, 4096, 64, 64, 2, "cluster"},
+        {48, 1024, 32, 64, 1, "cluster"},
+        {384, 1024, 32, 64, 1, "cluster"}, /* not at once */
+        {384, 1024, 32, 64, 2, "cluster"},
+        {192, 2048, 48, 64, 1, "cluster"},
+        {96, 4096, 64, 64, 1, "cluster"},
+        {256, 1024, 32, 128, 1, "cluster"},
+        {96, 197, 14, 64, 2, "fused"}, /* a head fits one work-group */
+        {768, 256, 16, 64, 1, "fused"},
         {12, 2048, 48, 128, 1, "hopper"}, /* few blocks at a time */
-        {12, 8192, 64, 64, 1, "ring"},    /* 128 blocks of 64 do not fit */
+        {16, 2048, 32, 128, 1, "tiled"},
+        {12, 8192, 64, 64, 1, "ring"}, /* 128 blocks of 64 do not fit */
     };
     (void)state;
     cuda_scene s;
