@@ -12,10 +12,12 @@
 naive_form naive_form_make(monarch_dtype dtype, int index, uint64_t seed)
 {
     test_random random = test_random_seed(seed, "naive form", (uint64_t)index);
-    naive_form form = {dtype, index & 1, (index >> 1) & 1, (index ^ index >> 2) & 1, 1.0f};
+    naive_form form = {dtype, index & 1, (index >> 1) & 1, (index ^ index >> 2) & 1, 1.0f, 0.0f};
 
-    if (index > 0)
+    if (index > 0) {
         form.gain = (float)(1.0 - 0.5 * test_random_uniform(&random));
+        form.shift = (float)test_random_uniform(&random);
+    }
     return form;
 }
 
@@ -248,7 +250,8 @@ static void left_row(const oracle_problem *p, const naive_form *form, const floa
     }
 }
 
-/* Replaces logits by their logs of softmax, the largest taken off first; `room` is for `count`. */
+/* Replaces logits by their logs of softmax, the largest taken off first, and the form's shift: else
+ * equal logits would cancel to the last bit. `room` is for `count`. */
 static void log_softmax(const naive_form *form, float *logits, int64_t count, float *room)
 {
     float largest = -INFINITY, lse;
@@ -258,7 +261,7 @@ static void log_softmax(const naive_form *form, float *logits, int64_t count, fl
             largest = logits[i];
     for (int64_t i = 0; i < count; i++) {
         if (logits[i] != -INFINITY)
-            logits[i] -= largest;
+            logits[i] -= largest + form->shift;
         room[i] = logits[i];
     }
     lse = softmax(form, room, count);

@@ -21,6 +21,8 @@ typedef struct naive_form {
     int base_two;            /* softmax by powers of 2 of scores in units of log 2 */
     float gain;              /* intermediates are stored times this, in (1/2, 1]; scores are
                                 computed from queries times this */
+    float shift;             /* log L: what is taken off first is so much more than the largest
+                                logit, as where the largest is not known yet */
 } naive_form;
 
 /* As oracle_values, in f32. */

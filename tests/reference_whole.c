@@ -41,13 +41,14 @@ static float slack_of_sums(const test_inputs *inputs)
 int reference_within_values(const reference *r, const float *out, char *text, size_t capacity)
 {
     const test_tensor *t = &r->inputs.out;
+    const float smallest = (float)tolerance_smallest(r->inputs.range);
 
     for (int64_t b = 0; b < t->batch; b++)
         for (int64_t h = 0; h < t->heads; h++)
             for (int64_t f = 0; f < t->features; f++) {
                 float least, most, slack = slack_of_sums(&r->inputs);
                 bounds(&r->inputs, b, h, f, &least, &most);
-                slack *= fabsf(least) > fabsf(most) ? fabsf(least) : fabsf(most);
+                slack *= (fabsf(least) > fabsf(most) ? fabsf(least) : fabsf(most)) + smallest;
                 for (int64_t n = 0; n < t->tokens; n++) {
                     size_t at = (size_t)(((b * t->heads + h) * t->tokens + n) * t->features + f);
                     if (isnan(r->out.value[at]) ||
