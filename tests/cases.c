@@ -61,6 +61,7 @@ const test_case test_cases[] = {
     {.name = "block_64_dim_128", .shape = {1, 1, 0, 4096, 128, 0, 64, 2}, .backend = "cuda"},
     {.name = "block_128_blocks_64", .shape = {1, 1, 0, 8192, 64, 0, 128, 2}, .backend = "cuda"},
     {.name = "block_64_blocks_192", .shape = {1, 1, 0, 12288, 64, 0, 64, 1}, .backend = "cuda"},
+    {.name = "block_72_blocks_70", .shape = {1, 1, 0, 5000, 64, 0, 72, 2}, .backend = "cuda"},
     {.name = "block_60_blocks_50",
      .shape = {1, 1, 0, 2990, 40, 0, 60, 2},
      .pad = MONARCH_PAD_BEGIN,

@@ -40,7 +40,10 @@ struct ring_compute : ring_whole<E, PANELS, GROUPS, NARROW, WHOLE> {
         }
         wgmma_end();
         const score_bias terms = {a.bias + first, r.side, {a.row_bias[0], a.row_bias[1]}};
-        if (stage_task<FORM>::right && a.is_plain)
+        shrink[0] = shrink[1] = 1.0f;
+        if (a.is_idle)
+            ; /* sums of whatever there is, which nobody stores */
+        else if (stage_task<FORM>::right && a.is_plain)
             softmax_plain_tile<true>(x, state, shrink, p.scale);
         else
             softmax_tile<stage_task<FORM>::right, FORM == LEFT_MEAN>(x, state, shrink, terms,
@@ -81,9 +84,9 @@ struct ring_compute : ring_whole<E, PANELS, GROUPS, NARROW, WHOLE> {
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             const int x = row + 8 * i;
-            const bool is_there = r.uses_maps ? there(x) : s.off[x] != infinity();
-            s.off[x] = is_there && !empty[i] ? state.largest[i] : infinity();
-            s.off[r.side + x] = log2_fast(state.sum[i]);
+            const bool is_there = !empty[i] && (r.uses_maps ? there(x) : s.off[x] != infinity());
+            s.off[x] = is_there ? state.largest[i] : infinity();
+            s.off[r.side + x] = is_there ? log2_fast(state.sum[i]) : 0.0f;
         }
     }
 
@@ -103,7 +106,8 @@ struct ring_compute : ring_whole<E, PANELS, GROUPS, NARROW, WHOLE> {
         return ring_slot_rows<PANELS>(workspace, workspace.value_means(), task);
     }
 
-    template <form FORM>
+    /* N of the scores of a row that a thread holds at a time. */
+    template <form FORM, int N>
     __device__ part part_of(const ring_task &task, const ring_stage &s, int number) const
     {
         constexpr bool right = stage_task<FORM>::right, across = FORM == LEFT_MEAN;
@@ -119,9 +123,10 @@ struct ring_compute : ring_whole<E, PANELS, GROUPS, NARROW, WHOLE> {
         if (right && r.uses_maps)
             a.bias = memory.block_bias(task.index == 0 ? 0 : task.index == p.groups - 1 ? 2 : 1);
         a.is_plain =
-            WHOLE || (right && r.uses_maps && p.scale > 0.0f && p.columns % 64 == 0 &&
+            WHOLE || (right && r.uses_maps && p.scale > 0.0f && p.columns % (8 * N) == 0 &&
                       (task.index > 0 || p.first == 0) &&
                       (task.index < p.groups - 1 || p.tokens == (int64_t)p.groups * p.columns));
+        a.is_idle = !WHOLE && a.row0 >= (right ? p.columns : p.groups);
         a.any = WHOLE || r.uses_maps || s.present[across] != 0;
 #pragma unroll
         for (int i = 0; i < 2; i++)
@@ -205,12 +210,11 @@ struct ring_compute : ring_whole<E, PANELS, GROUPS, NARROW, WHOLE> {
         }
     }
 
-    /* N of the scores of a row that a thread holds at a time. */
     template <form FORM, int N>
     __device__ __forceinline__ void take_rows(const ring_task &task, const ring_stage &s,
                                               int number) const
     {
-        const part a = part_of<FORM>(task, s, number);
+        const part a = part_of<FORM, N>(task, s, number);
         if constexpr (NARROW)
             take_narrow_rows<FORM, N>(task, s, a);
         else
@@ -233,9 +237,12 @@ struct ring_compute : ring_whole<E, PANELS, GROUPS, NARROW, WHOLE> {
     __device__ __forceinline__ int take_all(const ring_task &task, const ring_stage &s,
                                             int turn) const
     {
-        if (!NARROW || (stage_task<FORM>::right ? p.columns : p.groups) > 64)
-            return take_parts<FORM, 16>(task, s, turn);
-        return take_parts<FORM, 8>(task, s, turn);
+        const int columns = stage_task<FORM>::right ? p.columns : p.groups;
+        if (!NARROW || columns <= 64)
+            return take_parts<FORM, 8>(task, s, turn);
+        if (columns <= 96)
+            return take_parts<FORM, 12>(task, s, turn);
+        return take_parts<FORM, 16>(task, s, turn);
     }
 
     /* Each part of LEFT's first pass has to be done before its second can begin. */
@@ -279,8 +286,9 @@ struct ring_compute : ring_whole<E, PANELS, GROUPS, NARROW, WHOLE> {
                 turn = take_all<LEFT_OUT>(task, s, turn);
             else {
                 const int parity = parities >> index & 1;
-                turn = !NARROW || p.groups > 64 ? take_left<16>(task, s, index, turn, parity)
-                                                : take_left<8>(task, s, index, turn, parity);
+                turn = !NARROW || p.groups <= 64 ? take_left<8>(task, s, index, turn, parity)
+                       : p.groups <= 96          ? take_left<12>(task, s, index, turn, parity)
+                                                 : take_left<16>(task, s, index, turn, parity);
                 parities ^= 1u << index;
             }
             barrier_arrive(memory.done(index));

@@ -27,6 +27,7 @@ template <class E, int PANELS, int GROUPS, bool WHOLE> struct ring_rows {
         int count, row0; /* columns; the warp's first row */
         float row_bias[2];
         bool any;      /* whether any column is there */
+        bool is_idle;  /* whether none of the warp's rows is */
         bool is_plain; /* whether all columns of all tiles are, without a bias */
     };
 
