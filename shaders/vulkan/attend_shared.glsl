@@ -169,12 +169,12 @@ void main()
     sum = entropy = row_bias = 0.0;
     if (FORM == LEFT_MEAN)
         row_bias = row0 + own_row < row_count ? row_bias_of(row0 + own_row) : INFINITY;
-    load_queries(view_of(ROW_OPERAND, rows_read(), 0));
     rows_view keys = view_of(COLUMN_OPERAND, columns_there(), 0);
     rows_view vals = keys;
     if (HAS_RESULT)
         vals = view_of(OPERAND_VALUES, keys.there, with_result ? chunk_begin : 0);
     fetch_tile(keys, vals, 0);
+    load_queries(view_of(ROW_OPERAND, rows_read(), 0));
     for (int first = 0; first < column_count; first += COLUMNS) {
         barrier();
         put_tile(keys, vals, first);
