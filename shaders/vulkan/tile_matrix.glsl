@@ -28,6 +28,7 @@ const int KEYS_AT = ROWS * (PITCH > SCORE_PITCH ? PITCH : SCORE_PITCH);
 const int MEANS = HAS_MEAN ? OUT / N : 1, RESULTS = HAS_RESULT ? OUT / N : 1;
 const int DEEP = WIDTH / K, ACROSS = COLUMNS / N;
 const int STORE_PARTS = (OUT + COLUMNS - 1) / COLUMNS;
+const bool FETCHES_LATE = false; // the next tile: as soon as this one has left its registers
 
 #define MATRIX_A coopmat<float16_t, gl_ScopeSubgroup, M, K, gl_MatrixUseA>
 #define MATRIX_B coopmat<float16_t, gl_ScopeSubgroup, K, N, gl_MatrixUseB>
@@ -108,11 +109,11 @@ void scale_rows(int r)
             result[r * RESULTS + n] = result[r * RESULTS + n] * factor;
 }
 
-void tile_accumulate(bool shrink, int count)
+void tile_accumulate(rows_view keys, rows_view vals, int first)
 {
     if (FORM == LEFT_STATS)
         return;
-    if (shrink && subgroupAny(factors[own_row] != 1.0))
+    if (first > 0 && subgroupAny(factors[own_row] != 1.0))
         [[unroll]] for (int r = 0; r < FRAGMENTS; r++)
             scale_rows(r);
     [[unroll]] for (int k = 0; k < COLUMNS / K; k++) {
