@@ -12,7 +12,11 @@
  * changed element by element and converted (VK_NV_cooperative_matrix2). A subgroup holds M rows.
  */
 
-enum { WORD = 16, SUBGROUPS = 8 };
+/*
+ * Four subgroups, as two such work-groups find room on a multiprocessor of an H100 at once: one
+ * computes while the other waits for its loads.
+ */
+enum { WORD = 16, SUBGROUPS = 4 };
 
 typedef struct cutting {
     mn_vulkan_tiling tiling;
@@ -20,14 +24,11 @@ typedef struct cutting {
     bool one_tile; /* of columns */
 } cutting;
 
-static uint32_t shared_bytes(const mn_vulkan_tiling *t, bool has_result)
+static uint32_t shared_bytes(const mn_vulkan_tiling *t)
 {
-    uint32_t pitch = t->width / 8 + 1, out_pitch = t->out / 8 + 1;
-    uint32_t words = t->columns * (pitch + (has_result ? out_pitch : 0));
+    uint32_t longest = t->rows > t->columns ? t->rows : t->columns;
     uint32_t floats = 2 * t->columns + 5 * t->rows + 1;
-    if (words < t->rows * pitch)
-        words = t->rows * pitch;
-    return WORD * words + 4 * floats + 32; /* a driver may round up */
+    return WORD * longest * (t->width / 8 + 1) + 4 * floats + 32; /* a driver may round up */
 }
 
 /* The largest shape with elements of the step's type whose sums are a left operand again. */
@@ -49,8 +50,7 @@ static const mn_vulkan_matrix *choose_matrix(const mn_vulkan_limits *limits, mon
  * equals the largest tile that fits shared memory and registers. More than 64 only where they are
  * all, since then no sums must be kept while there are scores.
  */
-static bool choose_columns(mn_vulkan_tiling *t, bool has_result, int64_t longest,
-                           const mn_vulkan_limits *limits)
+static bool choose_columns(mn_vulkan_tiling *t, int64_t longest, const mn_vulkan_limits *limits)
 {
     static const uint32_t tiles[] = {128, 96, 64, 32};
     int64_t least = INT64_MAX;
@@ -59,7 +59,7 @@ static bool choose_columns(mn_vulkan_tiling *t, bool has_result, int64_t longest
         int64_t all = (longest + tiles[i] - 1) / tiles[i] * tiles[i];
         t->columns = tiles[i];
         if (all < least && tiles[i] * t->width <= 128 * 64 && (tiles[i] <= 64 || all == tiles[i]) &&
-            shared_bytes(t, has_result) <= limits->shared_memory) {
+            shared_bytes(t) <= limits->shared_memory) {
             least = all;
             chosen = tiles[i];
         }
@@ -86,7 +86,7 @@ static bool cut(const mn_step *step, const mn_vulkan_limits *limits, cutting *c)
     do {
         t->rows = subgroups * c->matrix->m;
         t->threads = subgroups * limits->subgroup_size;
-        if (choose_columns(t, step->result.width > 0, columns, limits)) {
+        if (choose_columns(t, columns, limits)) {
             c->one_tile = columns <= t->columns;
             return true;
         }

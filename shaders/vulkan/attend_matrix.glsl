@@ -23,8 +23,10 @@ layout(constant_id = 7) const int M = 16; // of the device's matrices: sums of M
 layout(constant_id = 8) const int N = 16;
 layout(constant_id = 9) const bool ONE_TILE = false; // holds all columns
 
-// In words of 16 bytes. Rows pass through where the columns are before and after.
-const int PITCH = WIDTH / 8 + 1, OUT_PITCH = OUT / 8 + 1, KEYS_AT = 0;
+// In words of 16 bytes. Rows, keys, values and rows of outputs take turns in the same place: an
+// NVIDIA driver has 48 KiB for all work-groups of a multiprocessor, and two are to run at once.
+const int PITCH = WIDTH / 8 + 1, OUT_PITCH = OUT / 8 + 1, KEYS_AT = 0, VALUES_AT = 0;
+const int POOL_WORDS = (ROWS > COLUMNS ? ROWS : COLUMNS) * PITCH;
 #include "shaders/vulkan/columns.glsl"
 
 shared float column_terms[2 * COLUMNS]; // to take off the scores of a column
@@ -50,17 +52,17 @@ int own_rows()
     return int(gl_SubgroupID) * M;
 }
 
-void fetch_tile(rows_view keys, rows_view vals, int first)
+void fetch_tile(rows_view keys, int first)
 {
-    fetch_columns(keys, vals, first);
+    fetch_keys(keys, first);
     [[unroll]] for (int n = 0; n < TERMS; n++)
         if (thread + n * THREADS < COLUMNS)
             next_terms[n] = terms_of(keys.there, first + thread + n * THREADS);
 }
 
-void put_tile(rows_view keys, rows_view vals, int first)
+void put_tile(rows_view keys, int first)
 {
-    put_columns(keys, vals, first);
+    put_keys(keys, first);
     [[unroll]] for (int n = 0; n < TERMS; n++) {
         int column = thread + n * THREADS;
         if (column < COLUMNS) {
@@ -259,7 +261,7 @@ void main()
         result[n] = MATRIX_SUM(0.0);
 
     fetch_rows(rows);
-    fetch_tile(keys, vals, 0);
+    fetch_tile(keys, 0);
     put_rows(rows);
     put_row_terms();
     barrier();
@@ -268,10 +270,12 @@ void main()
 
     for (int first = 0;; first += COLUMNS) {
         if (first > 0)
-            fetch_tile(keys, vals, first);
+            fetch_tile(keys, first);
         barrier();
-        put_tile(keys, vals, first);
+        put_tile(keys, first);
         barrier();
+        if (HAS_RESULT && with_result && !HAS_MEAN) // else there are too few registers for it yet
+            fetch_values(vals, first);
 
         // Scores. Columns of RIGHT have no term where all are there.
         [[unroll]] for (int n = 0; n < ACROSS; n++)
@@ -327,6 +331,8 @@ void main()
         }
 
         // Outputs, one after the other: a branch between two products costs more than it says.
+        if (HAS_RESULT && with_result && HAS_MEAN)
+            fetch_values(vals, first);
         if (HAS_MEAN && with_mean)
             [[unroll]] for (int k = 0; k < ACROSS; k++)
                 [[unroll]] for (int n = 0; n < MEANS; n++) {
@@ -334,13 +340,16 @@ void main()
                                 ROW_MAJOR);
                     mean[n] = coopMatMulAdd(weights[k], b, mean[n]);
                 }
-        if (HAS_RESULT && with_result)
+        if (HAS_RESULT && with_result) {
+            barrier();
+            put_values(vals, first);
+            barrier();
             [[unroll]] for (int k = 0; k < ACROSS; k++)
                 [[unroll]] for (int n = 0; n < RESULTS; n++) {
-                    coopMatLoad(b, pool, VALUES_AT + k * N * OUT_PITCH + n * N / 8, OUT_PITCH,
-                                ROW_MAJOR);
+                    coopMatLoad(b, pool, k * N * OUT_PITCH + n * N / 8, OUT_PITCH, ROW_MAJOR);
                     result[n] = coopMatMulAdd(weights[k], b, result[n]);
                 }
+        }
         if (ONE_TILE || first + COLUMNS >= column_count)
             break;
     }

@@ -8,14 +8,12 @@
 // must not take the registers of what always runs.
 //
 // All of shared memory is of words of 16 bytes, and rows are one word longer than their elements,
-// so that rows read at once meet all banks. The includer says where in `pool` keys lie, behind
-// which values do; rows lie at its start.
+// so that rows read at once meet all banks. The includer says where in `pool` keys and values lie,
+// and how many words it has; rows lie at its start.
 
 #include "shaders/vulkan/halves.glsl"
 
-const int VALUES_AT = KEYS_AT + COLUMNS * PITCH;
-const int TILE_END = VALUES_AT + (HAS_RESULT ? COLUMNS * OUT_PITCH : 0);
-shared uvec4 pool[TILE_END > ROWS * PITCH ? TILE_END : ROWS * PITCH];
+shared uvec4 pool[POOL_WORDS];
 
 // Eight features at a time.
 const int EIGHTS = WIDTH / 8, OUT_EIGHTS = OUT / 8;
@@ -115,20 +113,6 @@ void put_values(rows_view view, int first)
             pool[VALUES_AT + i / OUT_EIGHTS * OUT_PITCH + i % OUT_EIGHTS] =
                 load_eight(view, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8);
     }
-}
-
-void fetch_columns(rows_view keys, rows_view vals, int first)
-{
-    fetch_keys(keys, first);
-    if (HAS_RESULT && with_result)
-        fetch_values(vals, first);
-}
-
-void put_columns(rows_view keys, rows_view vals, int first)
-{
-    put_keys(keys, first);
-    if (HAS_RESULT && with_result)
-        put_values(vals, first);
 }
 
 #endif

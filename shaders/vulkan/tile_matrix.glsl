@@ -23,6 +23,8 @@ const int OWN_ROWS = FRAGMENTS * M, SUBGROUP = OWN_ROWS * LANES;
 // In words of 16 bytes. Rows make room for their scores once they are in matrices.
 const int PITCH = WIDTH / 8 + 1, OUT_PITCH = OUT / 8 + 1, SCORE_PITCH = COLUMNS / 4 + 1;
 const int KEYS_AT = ROWS * (PITCH > SCORE_PITCH ? PITCH : SCORE_PITCH);
+const int VALUES_AT = KEYS_AT + COLUMNS * PITCH;
+const int POOL_WORDS = VALUES_AT + (HAS_RESULT ? COLUMNS * OUT_PITCH : 0);
 #include "shaders/vulkan/columns.glsl"
 
 const int MEANS = HAS_MEAN ? OUT / N : 1, RESULTS = HAS_RESULT ? OUT / N : 1;
@@ -58,6 +60,20 @@ void write_probabilities(float p[PART])
         pool[own_row * SCORE_PITCH + (own_part * PART + i) / 8] =
             uvec4(pack(p[i], p[i + 1]), pack(p[i + 2], p[i + 3]), pack(p[i + 4], p[i + 5]),
                   pack(p[i + 6], p[i + 7]));
+}
+
+void fetch_columns(rows_view keys, rows_view vals, int first)
+{
+    fetch_keys(keys, first);
+    if (HAS_RESULT && with_result)
+        fetch_values(vals, first);
+}
+
+void put_columns(rows_view keys, rows_view vals, int first)
+{
+    put_keys(keys, first);
+    if (HAS_RESULT && with_result)
+        put_values(vals, first);
 }
 
 void load_queries(rows_view view)
