@@ -12,21 +12,23 @@
  * changed element by element and converted (VK_NV_cooperative_matrix2). A subgroup holds M rows.
  */
 
-enum { WORD = 16, SUBGROUPS = 8 };
+/*
+ * Four subgroups, as two such work-groups find room on a multiprocessor of an H100 at once: one
+ * computes while the other waits for its loads.
+ */
+enum { WORD = 16, SUBGROUPS = 4 };
 
 typedef struct cutting {
     mn_vulkan_tiling tiling;
     const mn_vulkan_matrix *matrix;
+    bool one_tile; /* of columns */
 } cutting;
 
-static uint32_t shared_bytes(const mn_vulkan_tiling *t, bool has_result)
+static uint32_t shared_bytes(const mn_vulkan_tiling *t)
 {
-    uint32_t pitch = t->width / 8 + 1, out_pitch = has_result ? t->out / 8 + 1 : 0;
-    uint32_t store_pitch = t->out / 4 + 1;
-    uint32_t tile_words = t->columns * (pitch + out_pitch);
-    uint32_t row_words = t->rows * (pitch > store_pitch ? pitch : store_pitch);
-    uint32_t words = tile_words > row_words ? tile_words : row_words;
-    return WORD * words + 4 * (2 * t->columns + t->rows + 1) + 32; /* a driver may round up */
+    uint32_t longest = t->rows > t->columns ? t->rows : t->columns;
+    uint32_t floats = 2 * t->columns + 5 * t->rows + 1;
+    return WORD * longest * (t->width / 8 + 1) + 4 * floats + 32; /* a driver may round up */
 }
 
 /* The largest shape with elements of the step's type whose sums are a left operand again. */
@@ -45,19 +47,19 @@ static const mn_vulkan_matrix *choose_matrix(const mn_vulkan_limits *limits, mon
 
 /*
  * How many columns at a time: the fewest in all, counting absent ones of the last tile, and of
- * equals the largest tile that fits shared memory and registers.
+ * equals the largest tile that fits shared memory and registers. More than 64 only where they are
+ * all, since then no sums must be kept while there are scores.
  */
-static bool choose_columns(mn_vulkan_tiling *t, bool has_result, int64_t longest,
-                           const mn_vulkan_limits *limits)
+static bool choose_columns(mn_vulkan_tiling *t, int64_t longest, const mn_vulkan_limits *limits)
 {
-    static const uint32_t tiles[] = {64, 32};
+    static const uint32_t tiles[] = {128, 96, 64, 32};
     int64_t least = INT64_MAX;
     uint32_t chosen = 0;
     for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
         int64_t all = (longest + tiles[i] - 1) / tiles[i] * tiles[i];
         t->columns = tiles[i];
-        if (all < least && tiles[i] * t->width <= 128 * 64 &&
-            shared_bytes(t, has_result) <= limits->shared_memory) {
+        if (all < least && tiles[i] * t->width <= 128 * 64 && (tiles[i] <= 64 || all == tiles[i]) &&
+            shared_bytes(t) <= limits->shared_memory) {
             least = all;
             chosen = tiles[i];
         }
@@ -84,8 +86,10 @@ static bool cut(const mn_step *step, const mn_vulkan_limits *limits, cutting *c)
     do {
         t->rows = subgroups * c->matrix->m;
         t->threads = subgroups * limits->subgroup_size;
-        if (choose_columns(t, step->result.width > 0, columns, limits))
+        if (choose_columns(t, columns, limits)) {
+            c->one_tile = columns <= t->columns;
             return true;
+        }
         subgroups /= 2;
     } while (subgroups > 0);
     return false;
@@ -157,8 +161,8 @@ static uint32_t launches(const mn_vulkan_variant *variant, const monarch_plan *p
     const bool bf16 = step->queries.dtype == MONARCH_BF16;
     const mn_vulkan_shader base = {
         .module = bf16 ? MN_VULKAN_COOPMAT2_BF16 : MN_VULKAN_COOPMAT2_F16,
-        .constant_count = 2,
-        .constants = {c.matrix->m, c.matrix->n},
+        .constant_count = 3,
+        .constants = {c.matrix->m, c.matrix->n, c.one_tile},
         .subgroup_size = limits->subgroup_size,
     };
     return mn_vulkan_stage_launches(plan, run, &c.tiling, &base, out);

@@ -6,21 +6,24 @@
 
 /*
  * Variant tiled: shaders/vulkan/attend.glsl with the products of tile_fma.glsl. An invocation holds
- * 8 / LANES rows, and eight of them share those; so LANES x ROWS invocations hold ROWS rows.
+ * 8 / lanes rows, and eight of them share those; so lanes x rows invocations hold `rows` rows.
  */
 
-enum { LANES = 2, ELEMENT = 16 }; /* bytes of a vec4 */
+enum { ELEMENT = 16 /* bytes of a vec4 */, DEEP = 4 };
 
-/* Rows and columns at a time, larger ones first: more use is made of what is in shared memory. */
+/*
+ * Rows and columns at a time, larger ones first: more use is made of what is in shared memory. Few
+ * rows are shared by more lanes: a work-group takes most of the shared memory that an H100 has for
+ * all of them, so it must bring enough invocations by itself.
+ */
 static const struct {
-    uint32_t rows, columns;
-} tiles[] = {{64, 32}, {32, 32}, {64, 16}, {32, 16}, {16, 16}, {32, 8}, {16, 8}};
+    uint32_t rows, columns, lanes;
+} tiles[] = {{128, 32, 2}, {64, 32, 4}, {64, 16, 4}, {32, 32, 4},
+             {32, 16, 4},  {16, 16, 4}, {32, 8, 2},  {16, 8, 2}};
 
-static uint32_t shared_bytes(const mn_vulkan_tiling *t, bool has_result)
+static uint32_t shared_bytes(const mn_vulkan_tiling *t)
 {
-    uint32_t pitch = t->width / 4 + 1, out_pitch = has_result ? t->out / 4 + 1 : 0;
-    uint32_t vectors = (t->rows + t->columns) * pitch + t->columns * out_pitch + 1 +
-                       t->rows * (t->columns / 4 + 1);
+    uint32_t vectors = (t->rows + t->columns) * (t->width / 4 + 1);
     uint32_t floats = 2 * t->columns + t->rows + 1;
     return ELEMENT * vectors + 4 * floats + 32; /* and what a driver may round up */
 }
@@ -28,22 +31,22 @@ static uint32_t shared_bytes(const mn_vulkan_tiling *t, bool has_result)
 static bool cut(const mn_step *step, const mn_vulkan_limits *limits, mn_vulkan_tiling *t,
                 mn_reason *reason)
 {
-    bool has_result = step->result.width > 0;
     int64_t longest = step->rows;
     uint32_t least = 0;
     if (step->kind == MONARCH_STAGE_LEFT && step->columns > longest)
         longest = step->columns; /* its second launch */
-    *t = (mn_vulkan_tiling){.lanes = LANES};
+    *t = (mn_vulkan_tiling){.lanes = 0};
     mn_vulkan_set_features(step, t);
     for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
         t->rows = tiles[i].rows;
         t->columns = tiles[i].columns;
-        t->threads = LANES * t->rows;
-        least = shared_bytes(t, has_result);
-        bool half_empty = t->rows > 16 && t->rows / 2 >= longest &&
-                          LANES * t->rows / 2 % limits->subgroup_size == 0;
+        t->lanes = tiles[i].lanes;
+        t->threads = t->lanes * t->rows;
+        least = shared_bytes(t);
+        bool half_empty =
+            t->rows > 16 && t->rows / 2 >= longest && t->threads / 2 % limits->subgroup_size == 0;
         if (least <= limits->shared_memory && t->threads <= limits->invocations && !half_empty &&
-            limits->subgroup_size >= LANES && t->threads % limits->subgroup_size == 0)
+            limits->subgroup_size >= t->lanes && t->threads % limits->subgroup_size == 0)
             return true;
     }
     snprintf(reason->text, sizeof reason->text,
@@ -75,7 +78,7 @@ static uint32_t launches(const mn_vulkan_variant *variant, const monarch_plan *p
     const mn_vulkan_shader base = {
         .module = MN_VULKAN_TILED_RIGHT,
         .constant_count = 2,
-        .constants = {t.out % 64 == 0 && t.threads >= 128 ? 16 : 8, 1},
+        .constants = {t.out % 64 == 0 && t.threads >= 128 ? 16 : 8, DEEP},
         .subgroup_size = limits->subgroup_size,
     };
     return mn_vulkan_stage_launches(plan, run, &t, &base, out);

@@ -14,8 +14,6 @@
 // With BF16 the build turns this shader's only 16-bit float type, that of the matrices, into
 // bfloat16 (bfloat16.py).
 
-#include "shaders/vulkan/halves.glsl"
-
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_NV_cooperative_matrix2 : require
 #extension GL_KHR_memory_scope_semantics : require
@@ -23,17 +21,19 @@
 
 layout(constant_id = 7) const int M = 16; // of the device's matrices: sums of M x N, and K = N
 layout(constant_id = 8) const int N = 16;
+layout(constant_id = 9) const bool ONE_TILE = false; // holds all columns
 
-// In words of 16 bytes; rows are one longer than their elements, so that rows read at once meet all
-// banks. Rows of queries and of outputs pass through where the columns are before and after.
-const int PITCH = WIDTH / 8 + 1, OUT_PITCH = HAS_RESULT ? OUT / 8 + 1 : 0;
-const int STORE_PITCH = OUT / 4 + 1;
-const int TILE_WORDS = COLUMNS * (PITCH + OUT_PITCH), VALUES_AT = COLUMNS * PITCH;
-const int ROW_WORDS = ROWS * (PITCH > STORE_PITCH ? PITCH : STORE_PITCH);
-shared uvec4 pool[TILE_WORDS > ROW_WORDS ? TILE_WORDS : ROW_WORDS];
+// In words of 16 bytes. Rows, keys, values and rows of outputs take turns in the same place: an
+// NVIDIA driver has 48 KiB for all work-groups of a multiprocessor, and two are to run at once.
+const int PITCH = WIDTH / 8 + 1, OUT_PITCH = OUT / 8 + 1, KEYS_AT = 0, VALUES_AT = 0;
+const int POOL_WORDS = (ROWS > COLUMNS ? ROWS : COLUMNS) * PITCH;
+#include "shaders/vulkan/columns.glsl"
+
 shared float column_terms[2 * COLUMNS]; // to take off the scores of a column
 shared float row_terms[ROWS];
-shared uint any_column; // whether any column is there
+shared float row_totals[ROWS], row_tops[ROWS], row_entropies[ROWS];
+shared uint look_again[ROWS / M]; // of each subgroup
+shared uint any_column;           // whether any column is there
 
 #define MATRIX_A coopmat<float16_t, gl_ScopeSubgroup, M, N, gl_MatrixUseA>
 #define MATRIX_B coopmat<float16_t, gl_ScopeSubgroup, N, N, gl_MatrixUseB>
@@ -44,86 +44,25 @@ shared uint any_column; // whether any column is there
 const int DEEP = WIDTH / N, ACROSS = COLUMNS / N;
 const int MEANS = HAS_MEAN ? OUT / N : 1, RESULTS = HAS_RESULT ? OUT / N : 1;
 
-// Eight features at a time on their way to shared memory.
-const int EIGHTS = WIDTH / 8, OUT_EIGHTS = OUT / 8;
-const int KEY_LOADS = (COLUMNS * EIGHTS + THREADS - 1) / THREADS;
-const int VALUE_LOADS = HAS_RESULT ? (COLUMNS * OUT_EIGHTS + THREADS - 1) / THREADS : 1;
 const int TERMS = (COLUMNS + THREADS - 1) / THREADS;
-uvec4 next_keys[KEY_LOADS], next_values[VALUE_LOADS];
 vec2 next_terms[TERMS];
-
-void rows_barrier()
-{
-    controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared,
-                   gl_SemanticsAcquireRelease);
-}
 
 int own_rows()
 {
     return int(gl_SubgroupID) * M;
 }
 
-void fetch_keys(rows_view view, int first)
-{
-    if (is_whole(view, first, COLUMNS, WIDTH)) {
-        uint64_t base = first_row(view, first);
-        [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-            int i = thread + n * THREADS;
-            if (i < COLUMNS * EIGHTS)
-                next_keys[n] =
-                    vectors_at(near_row(view, base, i / EIGHTS, i % EIGHTS * 16)).words;
-        }
-    } else {
-        [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-            int i = thread + n * THREADS;
-            if (i < COLUMNS * EIGHTS)
-                next_keys[n] = load_eight(view, first + i / EIGHTS, i % EIGHTS * 8);
-        }
-    }
-}
-
-void fetch_values(rows_view view, int first)
-{
-    if (is_whole(view, first, COLUMNS, OUT)) {
-        uint64_t base = first_row(view, first);
-        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
-            int i = thread + n * THREADS;
-            if (i < COLUMNS * OUT_EIGHTS)
-                next_values[n] =
-                    vectors_at(near_row(view, base, i / OUT_EIGHTS, i % OUT_EIGHTS * 16)).words;
-        }
-    } else {
-        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
-            int i = thread + n * THREADS;
-            if (i < COLUMNS * OUT_EIGHTS)
-                next_values[n] = load_eight(view, first + i / OUT_EIGHTS, i % OUT_EIGHTS * 8);
-        }
-    }
-}
-
-void fetch_tile(rows_view keys, rows_view vals, int first)
+void fetch_tile(rows_view keys, int first)
 {
     fetch_keys(keys, first);
-    if (HAS_RESULT && with_result)
-        fetch_values(vals, first);
     [[unroll]] for (int n = 0; n < TERMS; n++)
         if (thread + n * THREADS < COLUMNS)
             next_terms[n] = terms_of(keys.there, first + thread + n * THREADS);
 }
 
-void put_tile()
+void put_tile(rows_view keys, int first)
 {
-    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-        int i = thread + n * THREADS;
-        if (i < COLUMNS * EIGHTS)
-            pool[i / EIGHTS * PITCH + i % EIGHTS] = next_keys[n];
-    }
-    if (HAS_RESULT && with_result)
-        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
-            int i = thread + n * THREADS;
-            if (i < COLUMNS * OUT_EIGHTS)
-                pool[VALUES_AT + i / OUT_EIGHTS * OUT_PITCH + i % OUT_EIGHTS] = next_values[n];
-        }
+    put_keys(keys, first);
     [[unroll]] for (int n = 0; n < TERMS; n++) {
         int column = thread + n * THREADS;
         if (column < COLUMNS) {
@@ -136,27 +75,24 @@ void put_tile()
     }
 }
 
-// The subgroup's rows and their terms, on their way into matrices.
-void put_rows(rows_view view)
+void put_row_terms()
 {
-    for (int i = int(gl_SubgroupInvocationID); i < M * EIGHTS; i += LANES)
-        pool[(own_rows() + i / EIGHTS) * PITCH + i % EIGHTS] =
-            load_eight(view, row0 + own_rows() + i / EIGHTS, i % EIGHTS * 8);
-    if (FORM == LEFT_MEAN && int(gl_SubgroupInvocationID) < M) {
-        int row = own_rows() + int(gl_SubgroupInvocationID);
-        row_terms[row] = row0 + row < row_count ? row_bias_of(row0 + row) : INFINITY;
-    }
-    rows_barrier();
+    if (FORM == LEFT_MEAN && thread < ROWS)
+        row_terms[thread] = row0 + thread < row_count ? row_bias_of(row0 + thread) : INFINITY;
 }
 
+// Functions of single elements get all that they need as parameters or from shared memory: a
+// variable outside of them that they use lies in memory on an NVIDIA driver, whoever uses it.
+//
 // Terms are read where they are taken off: of matrices loaded with a stride of 0, each row or each
-// column alike, an NVIDIA driver (580.159) got some elements wrong.
-int first_column; // of the matrix of scores that is worked on
+// column alike, an NVIDIA driver (580.159) got some elements wrong. `first` is the first column of
+// the matrix.
 
 // A raw product less its column's term.
-float score_of(const in uint row, const in uint column, const in float raw)
+float score_of(const in uint row, const in uint column, const in float raw, const in float scale,
+               const in uint first)
 {
-    precise float score = fma(raw, push_scale, -column_terms[first_column + int(column)]);
+    precise float score = fma(raw, scale, -column_terms[first + column]);
     return score;
 }
 
@@ -169,11 +105,11 @@ float row_term_of(uint row)
 // The two of the column are taken off one after the other, in the order in which they were found:
 // then it is exact where the probability is near 1. A compiler may add them up before unless the
 // result is precise.
-float log_weight_of(const in uint row, const in uint column, const in float raw)
+float log_weight_of(const in uint row, const in uint column, const in float raw,
+                    const in float scale, const in uint first)
 {
-    int at = first_column + int(column);
-    precise float score =
-        fma(raw, push_scale, -row_term_of(row)) - column_terms[at] - column_terms[COLUMNS + at];
+    precise float score = fma(raw, scale, -row_term_of(row)) - column_terms[first + column] -
+                          column_terms[COLUMNS + first + column];
     return score;
 }
 
@@ -238,49 +174,76 @@ float factor_of(const in uint row, const in uint column, const in float total)
     return is_empty(total, row_term_of(row)) ? 0.0 : 1.0 / total;
 }
 
-float times_factor(const in uint row, const in uint column, const in float x, const in float factor)
+// Sums times the factors of their rows need another look where a factor is 0, since 0 * NaN is NaN,
+// and near the end of f16's range: seldom, so all are multiplied first.
+float look_at(const in uint row, const in uint column, const in float x, const in float factor)
 {
-    return factor == 0.0 ? 0.0 : x * factor; // 0 * NaN is NaN
+    if (factor == 0.0 || is_near_overflow(x))
+        look_again[gl_SubgroupID] = 1u;
+    return x;
+}
+
+float looked_at(const in uint row, const in uint column, const in float x, const in float factor)
+{
+    return factor == 0.0 ? 0.0 : limit_overflow(x);
+}
+
+// Statistics of rows leave their matrices.
+float put_scalars(const in uint row, const in uint column, const in float total,
+                  const in float top, const in float plogp)
+{
+    if (column == 0u) {
+        row_totals[own_rows() + int(row)] = total;
+        row_tops[own_rows() + int(row)] = top;
+        row_entropies[own_rows() + int(row)] = plogp;
+    }
+    return total;
 }
 
 // What is written of a row beside its means.
-float store_scalars(const in uint row, const in uint column, const in float total,
-                    const in float top, const in float plogp)
+void store_scalars()
 {
-    int x = row0 + own_rows() + int(row);
-    if (column != 0u || !leads || x >= row_count)
-        return total;
-    bool empty = is_empty(total, row_term_of(row));
+    int row = own_rows() + int(gl_SubgroupInvocationID), x = row0 + row;
+    if (int(gl_SubgroupInvocationID) >= M || !leads || x >= row_count)
+        return;
+    float total = row_totals[row];
+    bool empty = is_empty(total, row_term_of(gl_SubgroupInvocationID));
     if (FORM == LEFT_STATS) {
         int64_t pair = scalar_offset(OPERAND_STATS, x);
-        store_f32(OPERAND_STATS, pair, top);
+        store_f32(OPERAND_STATS, pair, row_tops[row]);
         store_f32(OPERAND_STATS, pair + 1, log2_exact(total));
     }
     // Both terms have one sign, so nothing cancels, however large the scores.
     if (IS_RIGHT)
         store_f32(OPERAND_WEIGHT, scalar_offset(OPERAND_WEIGHT, x),
-                  empty ? INFINITY : LN_2 * (plogp / total - log2_exact(total)));
+                  empty ? INFINITY : LN_2 * (row_entropies[row] / total - log2_exact(total)));
     if (FORM == LEFT_MEAN && push.p.operand[OPERAND_WEIGHT].width > 0)
         store_f32(OPERAND_WEIGHT, scalar_offset(OPERAND_WEIGHT, x),
-                  empty ? 0.0 : exp2(top) * total);
-    return total;
+                  empty ? 0.0 : exp2(row_tops[row]) * total);
 }
 
-// Rows of sums leave by way of shared memory, so that they are stored whole.
-void store_rows(rows_view view)
+// The subgroup's rows of an output lie in shared memory as they are to be written.
+void store_outputs(rows_view view)
 {
-    rows_barrier();
-    for (int i = int(gl_SubgroupInvocationID); i < M * OUT_EIGHTS; i += LANES) {
-        int row = own_rows() + i / OUT_EIGHTS, word = row * STORE_PITCH + i % OUT_EIGHTS * 2;
-        store_eight(view, row0 + row, i % OUT_EIGHTS * 8, uintBitsToFloat(pool[word]),
-                    uintBitsToFloat(pool[word + 1]), 1.0);
+    int lane = int(gl_SubgroupInvocationID), own = own_rows();
+    if (is_whole(view, row0 + own, M, OUT)) {
+        uint64_t base = first_row(view, row0 + own);
+        [[unroll]] for (int n = 0; n < M * OUT_EIGHTS / LANES; n++) {
+            int i = lane + n * LANES;
+            vectors_at(near_row(view, base, i / OUT_EIGHTS, i % OUT_EIGHTS * 16)).words =
+                pool[(own + i / OUT_EIGHTS) * PITCH + i % OUT_EIGHTS];
+        }
+    } else {
+        [[dont_unroll]] for (int i = lane; i < M * OUT_EIGHTS; i += LANES)
+            store_words(view, row0 + own + i / OUT_EIGHTS, i % OUT_EIGHTS * 8,
+                        pool[(own + i / OUT_EIGHTS) * PITCH + i % OUT_EIGHTS]);
     }
-    rows_barrier();
 }
 
 void main()
 {
     MATRIX_A queries[DEEP], weights[ACROSS];
+    MATRIX_B b;
     MATRIX_SUM scores[ACROSS], mean[MEANS], result[RESULTS];
     MATRIX_SUM largest = MATRIX_SUM(-INFINITY), sum = MATRIX_SUM(0.0), entropy = MATRIX_SUM(0.0);
     if (!find_place())
@@ -288,42 +251,50 @@ void main()
     thread = int(gl_SubgroupID) * LANES + int(gl_SubgroupInvocationID);
     if (thread == 0)
         any_column = 0u;
+    rows_view rows = view_of(ROW_OPERAND, rows_read(), 0);
     rows_view keys = view_of(COLUMN_OPERAND, columns_there(), 0), vals = keys;
     if (HAS_RESULT)
         vals = view_of(OPERAND_VALUES, keys.there, with_result ? chunk_begin : 0);
-    fetch_tile(keys, vals, 0);
-    put_rows(view_of(ROW_OPERAND, rows_read(), 0));
-    [[unroll]] for (int k = 0; k < DEEP; k++)
-        coopMatLoad(queries[k], pool, own_rows() * PITCH + k * N / 8, PITCH, ROW_MAJOR);
     [[unroll]] for (int n = 0; n < MEANS; n++)
         mean[n] = MATRIX_SUM(0.0);
     [[unroll]] for (int n = 0; n < RESULTS; n++)
         result[n] = MATRIX_SUM(0.0);
 
-    for (int first = 0; first < column_count; first += COLUMNS) {
-        MATRIX_B b;
-        barrier();
+    fetch_rows(rows);
+    fetch_tile(keys, 0);
+    put_rows(rows);
+    put_row_terms();
+    barrier();
+    [[unroll]] for (int k = 0; k < DEEP; k++)
+        coopMatLoad(queries[k], pool, own_rows() * PITCH + k * N / 8, PITCH, ROW_MAJOR);
+
+    for (int first = 0;; first += COLUMNS) {
         if (first > 0)
-            fetch_tile(keys, vals, first);
-        put_tile();
+            fetch_tile(keys, first);
         barrier();
+        put_tile(keys, first);
+        barrier();
+        if (HAS_RESULT && with_result && !HAS_MEAN) // else there are too few registers for it yet
+            fetch_values(vals, first);
 
         // Scores. Columns of RIGHT have no term where all are there.
-        const bool none_absent = is_whole(keys, first, COLUMNS, 0);
-        [[unroll]] for (int n = 0; n < ACROSS; n++) {
-            MATRIX_SUM raw = MATRIX_SUM(0.0);
-            [[unroll]] for (int k = 0; k < DEEP; k++) {
+        [[unroll]] for (int n = 0; n < ACROSS; n++)
+            scores[n] = MATRIX_SUM(0.0);
+        [[unroll]] for (int k = 0; k < DEEP; k++)
+            [[unroll]] for (int n = 0; n < ACROSS; n++) {
                 coopMatLoad(b, pool, n * N * PITCH + k * N / 8, PITCH, COLUMN_MAJOR);
-                raw = coopMatMulAdd(queries[k], b, raw);
+                scores[n] = coopMatMulAdd(queries[k], b, scores[n]);
             }
-            if (IS_RIGHT && none_absent) {
-                scores[n] = raw * push_scale;
-            } else {
-                first_column = n * N;
+        if (IS_RIGHT && is_whole(keys, first, COLUMNS, 0)) {
+            [[unroll]] for (int n = 0; n < ACROSS; n++)
+                scores[n] = scores[n] * push_scale;
+        } else {
+            [[unroll]] for (int n = 0; n < ACROSS; n++) {
                 if (FORM == LEFT_MEAN)
-                    coopMatPerElementNV(scores[n], raw, log_weight_of);
+                    coopMatPerElementNV(scores[n], scores[n], log_weight_of, push_scale,
+                                        uint(n * N));
                 else
-                    coopMatPerElementNV(scores[n], raw, score_of);
+                    coopMatPerElementNV(scores[n], scores[n], score_of, push_scale, uint(n * N));
             }
         }
 
@@ -359,21 +330,28 @@ void main()
             weights[n] = MATRIX_A(p);
         }
 
-        // Outputs.
-        [[unroll]] for (int k = 0; k < ACROSS; k++) {
-            if (HAS_MEAN && with_mean)
+        // Outputs, one after the other: a branch between two products costs more than it says.
+        if (HAS_RESULT && with_result && HAS_MEAN)
+            fetch_values(vals, first);
+        if (HAS_MEAN && with_mean)
+            [[unroll]] for (int k = 0; k < ACROSS; k++)
                 [[unroll]] for (int n = 0; n < MEANS; n++) {
-                    coopMatLoad(b, pool, k * N * PITCH + (chunk_begin + n * N) / 8, PITCH,
+                    coopMatLoad(b, pool, k * N * PITCH + chunk_begin / 8 + n * N / 8, PITCH,
                                 ROW_MAJOR);
                     mean[n] = coopMatMulAdd(weights[k], b, mean[n]);
                 }
-            if (HAS_RESULT && with_result)
+        if (HAS_RESULT && with_result) {
+            barrier();
+            put_values(vals, first);
+            barrier();
+            [[unroll]] for (int k = 0; k < ACROSS; k++)
                 [[unroll]] for (int n = 0; n < RESULTS; n++) {
-                    coopMatLoad(b, pool, VALUES_AT + k * N * OUT_PITCH + n * N / 8, OUT_PITCH,
-                                ROW_MAJOR);
+                    coopMatLoad(b, pool, k * N * OUT_PITCH + n * N / 8, OUT_PITCH, ROW_MAJOR);
                     result[n] = coopMatMulAdd(weights[k], b, result[n]);
                 }
         }
+        if (ONE_TILE || first + COLUMNS >= column_count)
+            break;
     }
 
     MATRIX_SUM factor, x;
@@ -381,22 +359,42 @@ void main()
     if (IS_RIGHT)
         coopMatReduceNV(entropy, entropy, gl_CooperativeMatrixReduceRowNV, plus);
     coopMatPerElementNV(factor, sum, factor_of);
-    coopMatPerElementNV(x, sum, store_scalars, largest, entropy);
+    coopMatPerElementNV(x, sum, put_scalars, largest, entropy);
+    if (gl_SubgroupInvocationID == 0)
+        look_again[gl_SubgroupID] = 0u;
     barrier();
+    store_scalars();
     presence written = FORM == LEFT_OUT ? tokens_of(row_count) : all_of(row_count);
     if (HAS_MEAN && with_mean) {
         [[unroll]] for (int n = 0; n < MEANS; n++) {
-            coopMatPerElementNV(x, mean[n], times_factor, factor);
-            coopMatStore(x, pool, own_rows() * STORE_PITCH + n * N / 4, STORE_PITCH, ROW_MAJOR);
+            mean[n] = mean[n] * factor;
+            coopMatPerElementNV(x, mean[n], look_at, factor);
         }
-        store_rows(view_of(OPERAND_MEAN, written, chunk_begin));
+        rows_barrier();
+        if (look_again[gl_SubgroupID] != 0u)
+            [[unroll]] for (int n = 0; n < MEANS; n++)
+                coopMatPerElementNV(mean[n], mean[n], looked_at, factor);
+        [[unroll]] for (int n = 0; n < MEANS; n++)
+            coopMatStore(MATRIX_A(mean[n]), pool, own_rows() * PITCH + n * N / 8, PITCH,
+                         ROW_MAJOR);
+        rows_barrier();
+        store_outputs(view_of(OPERAND_MEAN, written, chunk_begin));
+        rows_barrier();
     }
     if (HAS_RESULT && with_result) {
         [[unroll]] for (int n = 0; n < RESULTS; n++) {
-            coopMatPerElementNV(x, result[n], times_factor, factor);
-            coopMatStore(x, pool, own_rows() * STORE_PITCH + n * N / 4, STORE_PITCH, ROW_MAJOR);
+            result[n] = result[n] * factor;
+            coopMatPerElementNV(x, result[n], look_at, factor);
         }
-        store_rows(view_of(OPERAND_RESULT, written, chunk_begin));
+        rows_barrier();
+        if (look_again[gl_SubgroupID] != 0u)
+            [[unroll]] for (int n = 0; n < RESULTS; n++)
+                coopMatPerElementNV(result[n], result[n], looked_at, factor);
+        [[unroll]] for (int n = 0; n < RESULTS; n++)
+            coopMatStore(MATRIX_A(result[n]), pool, own_rows() * PITCH + n * N / 8, PITCH,
+                         ROW_MAJOR);
+        rows_barrier();
+        store_outputs(view_of(OPERAND_RESULT, written, chunk_begin));
     }
 }
 

@@ -18,6 +18,9 @@ shared vec4 column_bias[2 * COLUMNS / 4]; // two terms to take off the scores of
 shared float factors[ROWS];            // by what a row's earlier sums shrink
 shared uint any_column;                // whether any column is there
 
+// Begins to load the tile behind the one at `first`, if there is one.
+void fetch_ahead(rows_view keys, rows_view vals, int first);
+
 #if defined(COOPMAT)
 #include "shaders/vulkan/tile_matrix.glsl"
 #else
@@ -28,7 +31,6 @@ shared uint any_column;                // whether any column is there
 const int BIASES = (COLUMNS + THREADS - 1) / THREADS;
 float next_bias[BIASES], next_second[BIASES];
 
-// Begins to load a tile of columns: while the one ahead of it is worked on.
 void fetch_tile(rows_view keys, rows_view vals, int first)
 {
     fetch_columns(keys, vals, first);
@@ -40,6 +42,12 @@ void fetch_tile(rows_view keys, rows_view vals, int first)
             next_second[i] = terms.y;
         }
     }
+}
+
+void fetch_ahead(rows_view keys, rows_view vals, int first)
+{
+    if (first + COLUMNS < column_count)
+        fetch_tile(keys, vals, first + COLUMNS);
 }
 
 void put_tile(rows_view keys, rows_view vals, int first)
@@ -139,6 +147,7 @@ void store_scalars(int x, bool empty)
 // in the sums does not count either: factor 0 stands for a row of zeros.
 void finish()
 {
+    rows_barrier(); // the last tile's factors have been read
     sum = across_sum(sum);
     if (IS_RIGHT)
         entropy = across_sum(entropy);
@@ -169,23 +178,23 @@ void main()
     sum = entropy = row_bias = 0.0;
     if (FORM == LEFT_MEAN)
         row_bias = row0 + own_row < row_count ? row_bias_of(row0 + own_row) : INFINITY;
-    load_queries(view_of(ROW_OPERAND, rows_read(), 0));
     rows_view keys = view_of(COLUMN_OPERAND, columns_there(), 0);
     rows_view vals = keys;
     if (HAS_RESULT)
         vals = view_of(OPERAND_VALUES, keys.there, with_result ? chunk_begin : 0);
     fetch_tile(keys, vals, 0);
+    load_queries(view_of(ROW_OPERAND, rows_read(), 0));
     for (int first = 0; first < column_count; first += COLUMNS) {
         barrier();
         put_tile(keys, vals, first);
         barrier();
-        if (first + COLUMNS < column_count)
-            fetch_tile(keys, vals, first + COLUMNS);
+        if (!FETCHES_LATE)
+            fetch_ahead(keys, vals, first);
         tile_scores();
         rows_barrier();
         softmax_tile();
         rows_barrier();
-        tile_accumulate(first > 0, min(column_count - first, COLUMNS));
+        tile_accumulate(keys, vals, first);
     }
     finish();
 }

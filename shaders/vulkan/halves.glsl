@@ -10,12 +10,12 @@ uint pack(float low, float high)
     return bits_of_bf16(low) | bits_of_bf16(high) << 16;
 }
 
-uint bits_of(float x)
+bool is_near_overflow(float x)
 {
-    return bits_of_bf16(x);
+    return false;
 }
 
-vec4 limit_overflow(vec4 x)
+float limit_overflow(float x)
 {
     return x;
 }
@@ -25,16 +25,16 @@ uint pack(float low, float high)
     return packHalf2x16(vec2(low, high));
 }
 
-uint bits_of(float x)
+bool is_near_overflow(float x)
 {
-    return bits_of_f16(x);
+    return abs(x) >= 65504.0;
 }
 
 // Sums of f16 values weighted by rounded weights may come out a little above the largest f16: that
 // is the result then, not infinity. Values that are infinite stay so.
-vec4 limit_overflow(vec4 x)
+float limit_overflow(float x)
 {
-    return mix(x, clamp(x, -65504.0, 65504.0), lessThan(abs(x), vec4(65504.0 * 1.001)));
+    return abs(x) < 65504.0 * 1.001 ? clamp(x, -65504.0, 65504.0) : x;
 }
 #endif
 
@@ -48,27 +48,27 @@ uvec4 load_eight(rows_view view, int x, int feature)
     uint64_t row = view.base + uint64_t(x * view.step);
     if (view.vectors && feature + 8 <= view.width)
         return vectors_at(row + uint64_t(feature) * 2).words;
-    [[dont_unroll]] for (int i = 0; i < 8 && feature + i < view.width; i++)
-        words[i / 2] |= uint(halves_at(row + uint64_t(feature + i) * 2).half_word) << i % 2 * 16;
+    // Elements are reached by number in unrolled loops only: else an array lies in memory.
+    [[unroll]] for (int i = 0; i < 8; i++)
+        if (feature + i < view.width)
+            words[i / 2] |= uint(halves_at(row + uint64_t(feature + i) * 2).half_word)
+                            << i % 2 * 16;
     return words;
 }
 
-void store_eight(rows_view view, int x, int feature, vec4 low, vec4 high, float factor)
+void store_words(rows_view view, int x, int feature, uvec4 words)
 {
     if (!is_there(view.there, x) || feature >= view.width)
         return;
-    low = factor == 0.0 ? vec4(0.0) : limit_overflow(low * factor); // 0 * NaN is NaN
-    high = factor == 0.0 ? vec4(0.0) : limit_overflow(high * factor);
     uint64_t row = view.base + uint64_t(x * view.step);
     if (view.vectors && feature + 8 <= view.width) {
-        vectors_at(row + uint64_t(feature) * 2).words =
-            uvec4(pack(low.x, low.y), pack(low.z, low.w), pack(high.x, high.y),
-                  pack(high.z, high.w));
+        vectors_at(row + uint64_t(feature) * 2).words = words;
         return;
     }
-    [[dont_unroll]] for (int i = 0; i < 8 && feature + i < view.width; i++)
-        halves_at(row + uint64_t(feature + i) * 2).half_word =
-            uint16_t(bits_of(i < 4 ? low[i % 4] : high[i % 4]));
+    [[unroll]] for (int i = 0; i < 8; i++)
+        if (feature + i < view.width)
+            halves_at(row + uint64_t(feature + i) * 2).half_word =
+                uint16_t(words[i / 2] >> i % 2 * 16);
 }
 
 #endif

@@ -59,20 +59,16 @@ float log2_exact(float x)
     return fma(sum, 2.88539008177792681, float(power));
 }
 
-// f32 to the bits of f16, to the nearest, ties to even.
+// f32 to the bits of f16, to the nearest, ties to even. All cases are computed and one is selected:
+// branches would be taken for each element anew.
 uint bits_of_f16(float x)
 {
     uint bits = floatBitsToUint(x), sign = bits >> 16 & 0x8000u, size = bits & 0x7fffffffu;
-    if (size > 0x7f800000u)
-        return sign | 0x7e00u;
-    if (size >= 0x47800000u) // 65536 and more
-        return sign | 0x7c00u;
-    if (size < 0x38800000u) { // below 2^-14: units of 2^-24
-        float units = uintBitsToFloat(size) * 16777216.0;
-        return sign | uint(roundEven(units));
-    }
     uint odd = size >> 13 & 1u;
-    return sign | (size - 0x38000000u + 0xfffu + odd) >> 13;
+    uint normal = size - 0x38000000u + 0xfffu + odd >> 13;
+    uint small = uint(roundEven(uintBitsToFloat(size) * 16777216.0)); // below 2^-14: units of 2^-24
+    uint large = mix(0x7c00u, 0x7e00u, size > 0x7f800000u);           // infinity, NaN
+    return sign | mix(mix(normal, small, size < 0x38800000u), large, size >= 0x47800000u);
 }
 
 float f16_of_bits(uint bits)
@@ -83,9 +79,8 @@ float f16_of_bits(uint bits)
 uint bits_of_bf16(float x)
 {
     uint bits = floatBitsToUint(x);
-    if ((bits & 0x7fffffffu) > 0x7f800000u)
-        return bits >> 16 | 0x40u;
-    return bits + 0x7fffu + (bits >> 16 & 1u) >> 16;
+    uint number = bits + 0x7fffu + (bits >> 16 & 1u) >> 16;
+    return mix(number, bits >> 16 | 0x40u, (bits & 0x7fffffffu) > 0x7f800000u);
 }
 
 float bf16_of_bits(uint bits)

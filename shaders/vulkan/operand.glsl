@@ -49,7 +49,9 @@ task_place place_of(int64_t task)
 // Offset in elements of feature 0 of row or column x.
 int64_t row_offset(int number, task_place at, int64_t x)
 {
-    int head = at.head / push.p.operand[number].head_share;
+    int head = at.head, share = push.p.operand[number].head_share;
+    if (share > 1) // seldom, and a division takes as long as all else here
+        head /= share;
     return at.batch * push.p.operand[number].batch + head * push.p.operand[number].head +
            at.group * push.p.operand[number].group + x * push.p.operand[number].index;
 }

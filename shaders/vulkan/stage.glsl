@@ -24,6 +24,9 @@ layout(constant_id = 6) const int LANES = 2;
 const bool IS_RIGHT = FORM == RIGHT || FORM == RIGHT_VALUE;
 const bool HAS_MEAN = IS_RIGHT || FORM == LEFT_MEAN;
 const bool HAS_RESULT = FORM == RIGHT_VALUE || FORM == LEFT_OUT;
+// Whether outputs are cut into parts of their features, each for a work-group of its own. Where
+// they are not, a compiler knows what follows from that, and inner loops have no branch for it.
+const bool CUT = WIDTH > OUT;
 // LEFT_MEAN works on the transposed matrix.
 const int ROW_OPERAND = FORM == LEFT_MEAN ? OPERAND_KEYS : OPERAND_QUERIES;
 const int COLUMN_OPERAND = FORM == LEFT_MEAN ? OPERAND_QUERIES : OPERAND_KEYS;
@@ -204,7 +207,7 @@ bool find_place()
     row_count = FORM == LEFT_MEAN ? push.p.columns : push.p.rows;
     column_count = FORM == LEFT_MEAN ? push.p.rows : push.p.columns;
     uint64_t index = work_group();
-    uint chunks = uint(push.p.chunks), splits = uint(push.p.row_splits);
+    uint chunks = CUT ? uint(push.p.chunks) : 1u, splits = uint(push.p.row_splits);
     int chunk, split;
     int64_t task;
     if (index >> 31 == 0) { // several times faster

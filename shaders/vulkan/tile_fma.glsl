@@ -7,6 +7,10 @@
 // features of the outputs: as many as its registers hold, since each element that is read from
 // shared memory then serves that often. Rows in shared memory are 4 longer than their features, so
 // that 8 of them read at once meet all banks.
+//
+// Shared memory decides how many invocations a multiprocessor works with at once (NVIDIA's driver
+// gives it 48 KiB for all of its work-groups), so things take turns in it: queries, which wait in
+// registers as they came, and scores; keys and values.
 
 layout(constant_id = 7) const int OUT_ACROSS = 8; // neighbours that share their rows of the outputs
 layout(constant_id = 8) const int DEEP = 1;       // groups of four features at a time in a score
@@ -17,22 +21,24 @@ const int COLUMN_TILE = COLUMNS / ACROSS;
 const int OUT_ROWS = ROWS * OUT_ACROSS / THREADS;
 const int OUT_ROWS_APART = ROWS / OUT_ROWS;
 const int OUT_TILE = OUT / (4 * OUT_ACROSS);
-const int PITCH = WIDTH / 4 + 1, OUT_PITCH = HAS_RESULT ? OUT / 4 + 1 : 1;
+const int PITCH = WIDTH / 4 + 1, OUT_PITCH = OUT / 4 + 1;
 const int SCORE_PITCH = COLUMNS / 4 + 1;
 const int MEANS = HAS_MEAN ? OUT_TILE : 1, RESULTS = HAS_RESULT ? OUT_TILE : 1;
 
-shared vec4 queries[ROWS * PITCH];
-shared vec4 keys_of_tile[COLUMNS * PITCH];
-shared vec4 values_of_tile[HAS_RESULT ? COLUMNS * OUT_PITCH : 1];
-shared vec4 scores[ROWS * SCORE_PITCH];
+// COLUMNS <= WIDTH: scores are no longer than queries.
+shared vec4 rows_of_group[ROWS * PITCH];
+shared vec4 columns_of_tile[COLUMNS * PITCH];
 
 vec4 mean[OUT_ROWS * MEANS], result[OUT_ROWS * RESULTS];
 
 // Eight features at a time on their way to shared memory.
 const int EIGHTS = WIDTH / 8, OUT_EIGHTS = OUT / 8;
+const int ROW_LOADS = ROWS * EIGHTS / THREADS;
 const int KEY_LOADS = (COLUMNS * EIGHTS + THREADS - 1) / THREADS;
 const int VALUE_LOADS = HAS_RESULT ? (COLUMNS * OUT_EIGHTS + THREADS - 1) / THREADS : 1;
 const int WORDS = DTYPE == DTYPE_F32 ? 2 : 1;
+const bool FETCHES_LATE = HAS_RESULT; // the next values once these have left their registers
+uvec4 own_queries[ROW_LOADS * WORDS];
 uvec4 next_keys[KEY_LOADS * WORDS], next_values[VALUE_LOADS * WORDS];
 
 void rows_barrier()
@@ -42,13 +48,13 @@ void rows_barrier()
 
 vec4 read_scores(int row, int column)
 {
-    return scores[row * SCORE_PITCH + column / 4];
+    return rows_of_group[row * SCORE_PITCH + column / 4];
 }
 
 void write_probabilities(float p[PART])
 {
     [[unroll]] for (int i = 0; i < PART; i += 4)
-        scores[own_row * SCORE_PITCH + (own_part * PART + i) / 4] =
+        rows_of_group[own_row * SCORE_PITCH + (own_part * PART + i) / 4] =
             vec4(p[i], p[i + 1], p[i + 2], p[i + 3]);
 }
 
@@ -72,14 +78,17 @@ void load_eight(rows_view view, int x, int feature, out uvec4 low, out uvec4 hig
             high = vectors_at(row + uint64_t(feature) * 4 + 16).words;
         return;
     }
-    [[dont_unroll]] for (int i = 0; i < 8 && feature + i < view.width; i++) {
-        if (DTYPE != DTYPE_F32)
-            low[i / 2] |= uint(halves_at(row + uint64_t(feature + i) * 2).half_word) << i % 2 * 16;
-        else if (i < 4)
-            low[i] = words_at(row + uint64_t(feature + i) * 4).word;
-        else
-            high[i - 4] = words_at(row + uint64_t(feature + i) * 4).word;
-    }
+    // Elements are reached by number in unrolled loops only: else an array lies in memory.
+    [[unroll]] for (int i = 0; i < 8; i++)
+        if (feature + i < view.width) {
+            if (DTYPE != DTYPE_F32)
+                low[i / 2] |= uint(halves_at(row + uint64_t(feature + i) * 2).half_word)
+                              << i % 2 * 16;
+            else if (i < 4)
+                low[i] = words_at(row + uint64_t(feature + i) * 4).word;
+            else
+                high[i - 4] = words_at(row + uint64_t(feature + i) * 4).word;
+        }
 }
 
 // The same of what is_whole().
@@ -102,39 +111,36 @@ vec4 second_four(uvec4 low, uvec4 high)
 
 void put_query(int i, uvec4 low, uvec4 high)
 {
-    queries[i / EIGHTS * PITCH + 2 * (i % EIGHTS)] = first_four(low);
-    queries[i / EIGHTS * PITCH + 2 * (i % EIGHTS) + 1] = second_four(low, high);
+    rows_of_group[i / EIGHTS * PITCH + 2 * (i % EIGHTS)] = first_four(low);
+    rows_of_group[i / EIGHTS * PITCH + 2 * (i % EIGHTS) + 1] = second_four(low, high);
 }
 
 void put_key(int i, uvec4 low, uvec4 high)
 {
-    keys_of_tile[i / EIGHTS * PITCH + 2 * (i % EIGHTS)] = first_four(low);
-    keys_of_tile[i / EIGHTS * PITCH + 2 * (i % EIGHTS) + 1] = second_four(low, high);
+    columns_of_tile[i / EIGHTS * PITCH + 2 * (i % EIGHTS)] = first_four(low);
+    columns_of_tile[i / EIGHTS * PITCH + 2 * (i % EIGHTS) + 1] = second_four(low, high);
 }
 
 void put_value(int i, uvec4 low, uvec4 high)
 {
     int word = i / OUT_EIGHTS * OUT_PITCH + 2 * (i % OUT_EIGHTS);
-    values_of_tile[word] = first_four(low);
-    values_of_tile[word + 1] = second_four(low, high);
+    columns_of_tile[word] = first_four(low);
+    columns_of_tile[word + 1] = second_four(low, high);
 }
 
 void load_queries(rows_view view)
 {
     uvec4 low, high;
-    if (is_whole(view, row0, ROWS, WIDTH)) {
-        const int loads = ROWS * EIGHTS / THREADS;
-        uint64_t base = first_row(view, row0);
-        [[unroll]] for (int n = 0; n < loads; n++) {
-            int i = thread + n * THREADS;
+    bool whole = is_whole(view, row0, ROWS, WIDTH);
+    uint64_t base = first_row(view, row0);
+    [[unroll]] for (int n = 0; n < ROW_LOADS; n++) {
+        int i = thread + n * THREADS;
+        if (whole)
             load_whole(view, base, i / EIGHTS, i % EIGHTS * 8, low, high);
-            put_query(i, low, high);
-        }
-    } else {
-        [[dont_unroll]] for (int i = thread; i < ROWS * EIGHTS; i += THREADS) {
+        else
             load_eight(view, row0 + i / EIGHTS, i % EIGHTS * 8, low, high);
-            put_query(i, low, high);
-        }
+        own_queries[n * WORDS + WORDS - 1] = high;
+        own_queries[n * WORDS] = low;
     }
     [[unroll]] for (int i = 0; i < OUT_ROWS * MEANS; i++)
         mean[i] = vec4(0.0);
@@ -145,33 +151,45 @@ void load_queries(rows_view view)
 // Whether the tile on its way is whole, and in registers; else it is loaded when it is put.
 bool whole_keys, whole_values;
 
-void fetch_columns(rows_view keys, rows_view vals, int first)
+void fetch_keys(rows_view keys, int first)
 {
     uvec4 low, high;
     whole_keys = is_whole(keys, first, COLUMNS, WIDTH);
-    whole_values = HAS_RESULT && with_result && is_whole(vals, first, COLUMNS, OUT);
-    if (whole_keys) {
-        uint64_t base = first_row(keys, first);
-        [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
-            int i = thread + n * THREADS;
-            if (i < COLUMNS * EIGHTS) {
-                load_whole(keys, base, i / EIGHTS, i % EIGHTS * 8, low, high);
-                next_keys[n * WORDS + WORDS - 1] = high;
-                next_keys[n * WORDS] = low;
-            }
+    if (!whole_keys)
+        return;
+    uint64_t base = first_row(keys, first);
+    [[unroll]] for (int n = 0; n < KEY_LOADS; n++) {
+        int i = thread + n * THREADS;
+        if (i < COLUMNS * EIGHTS) {
+            load_whole(keys, base, i / EIGHTS, i % EIGHTS * 8, low, high);
+            next_keys[n * WORDS + WORDS - 1] = high;
+            next_keys[n * WORDS] = low;
         }
     }
-    if (whole_values) {
-        uint64_t base = first_row(vals, first);
-        [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
-            int i = thread + n * THREADS;
-            if (i < COLUMNS * OUT_EIGHTS) {
-                load_whole(vals, base, i / OUT_EIGHTS, i % OUT_EIGHTS * 8, low, high);
-                next_values[n * WORDS + WORDS - 1] = high;
-                next_values[n * WORDS] = low;
-            }
+}
+
+void fetch_values(rows_view vals, int first)
+{
+    uvec4 low, high;
+    whole_values = is_whole(vals, first, COLUMNS, OUT);
+    if (!whole_values)
+        return;
+    uint64_t base = first_row(vals, first);
+    [[unroll]] for (int n = 0; n < VALUE_LOADS; n++) {
+        int i = thread + n * THREADS;
+        if (i < COLUMNS * OUT_EIGHTS) {
+            load_whole(vals, base, i / OUT_EIGHTS, i % OUT_EIGHTS * 8, low, high);
+            next_values[n * WORDS + WORDS - 1] = high;
+            next_values[n * WORDS] = low;
         }
     }
+}
+
+void fetch_columns(rows_view keys, rows_view vals, int first)
+{
+    fetch_keys(keys, first);
+    if (HAS_RESULT && with_result)
+        fetch_values(vals, first);
 }
 
 void put_keys(rows_view keys, int first)
@@ -206,11 +224,13 @@ void put_values(rows_view vals, int first)
     }
 }
 
+// Values follow when keys have done their part.
 void put_columns(rows_view keys, rows_view vals, int first)
 {
     put_keys(keys, first);
-    if (HAS_RESULT && with_result)
-        put_values(vals, first);
+    [[unroll]] for (int n = 0; n < ROW_LOADS; n++)
+        put_query(thread + n * THREADS, own_queries[n * WORDS],
+                  own_queries[n * WORDS + WORDS - 1]);
 }
 
 // In the order of features: every tile and every form gets the same bits.
@@ -225,35 +245,67 @@ void tile_scores()
     float s[ROW_TILE * COLUMN_TILE];
     [[unroll]] for (int i = 0; i < ROW_TILE * COLUMN_TILE; i++)
         s[i] = 0.0;
-    const int fours = (depth + 3) / 4; // known at run time only, so that the loop stays one
-    for (int begin = 0; begin < fours; begin += DEEP)
-        [[unroll]] for (int f = begin; f < begin + DEEP; f++) {
+    const int turns = (depth + 4 * DEEP - 1) / (4 * DEEP); // at run time: the loop stays one
+    for (int turn = 0; turn < turns; turn++)
+        [[unroll]] for (int i = 0; i < DEEP; i++) {
+            int f = turn * DEEP + i;
             vec4 q[ROW_TILE];
             [[unroll]] for (int r = 0; r < ROW_TILE; r++)
-                q[r] = queries[(first_row + r * ROWS_APART) * PITCH + f];
+                q[r] = rows_of_group[(first_row + r * ROWS_APART) * PITCH + f];
             [[unroll]] for (int c = 0; c < COLUMN_TILE; c++) {
-                vec4 k = keys_of_tile[(first_column + c * ACROSS) * PITCH + f];
+                vec4 k = columns_of_tile[(first_column + c * ACROSS) * PITCH + f];
                 [[unroll]] for (int r = 0; r < ROW_TILE; r++)
                     s[r * COLUMN_TILE + c] = dot_on(q[r], k, s[r * COLUMN_TILE + c]);
             }
         }
+    barrier();
     [[unroll]] for (int r = 0; r < ROW_TILE; r++)
         [[unroll]] for (int c = 0; c < COLUMN_TILE; c++) {
             int column = first_column + c * ACROSS;
-            scores[(first_row + r * ROWS_APART) * SCORE_PITCH + column / 4][column % 4] =
+            rows_of_group[(first_row + r * ROWS_APART) * SCORE_PITCH + column / 4][column % 4] =
                 s[r * COLUMN_TILE + c];
         }
 }
 
-// The columns behind `count` have weight 0.
-void tile_accumulate(bool shrink, int count)
+void accumulate_mean(int count)
 {
-    int first_row = thread / OUT_ACROSS, across = thread % OUT_ACROSS;
-    if (FORM == LEFT_STATS)
-        return;
-    if (shrink)
+    int first_row = thread / OUT_ACROSS, key_part = chunk_begin / 4 + thread % OUT_ACROSS;
+    for (int c = 0; c < count; c += 4) {
+        vec4 p[OUT_ROWS];
+        [[unroll]] for (int r = 0; r < OUT_ROWS; r++)
+            p[r] = read_scores(first_row + r * OUT_ROWS_APART, c);
+        [[unroll]] for (int i = 0; i < 4; i++)
+            [[unroll]] for (int n = 0; n < MEANS; n++) {
+                vec4 k = columns_of_tile[(c + i) * PITCH + key_part + n * OUT_ACROSS];
+                [[unroll]] for (int r = 0; r < OUT_ROWS; r++)
+                    mean[r * MEANS + n] = fma(vec4(p[r][i]), k, mean[r * MEANS + n]);
+            }
+    }
+}
+
+void accumulate_result(int count)
+{
+    int first_row = thread / OUT_ACROSS, part = thread % OUT_ACROSS;
+    for (int c = 0; c < count; c += 4) {
+        vec4 p[OUT_ROWS];
+        [[unroll]] for (int r = 0; r < OUT_ROWS; r++)
+            p[r] = read_scores(first_row + r * OUT_ROWS_APART, c);
+        [[unroll]] for (int i = 0; i < 4; i++)
+            [[unroll]] for (int n = 0; n < RESULTS; n++) {
+                vec4 v = columns_of_tile[(c + i) * OUT_PITCH + part + n * OUT_ACROSS];
+                [[unroll]] for (int r = 0; r < OUT_ROWS; r++)
+                    result[r * RESULTS + n] = fma(vec4(p[r][i]), v, result[r * RESULTS + n]);
+            }
+    }
+}
+
+// The columns behind the last have weight 0.
+void tile_accumulate(rows_view keys, rows_view vals, int first)
+{
+    int count = min(column_count - first, COLUMNS);
+    if (first > 0 && FORM != LEFT_STATS)
         [[unroll]] for (int r = 0; r < OUT_ROWS; r++) {
-            float factor = factors[first_row + r * OUT_ROWS_APART];
+            float factor = factors[thread / OUT_ACROSS + r * OUT_ROWS_APART];
             if (HAS_MEAN)
                 [[unroll]] for (int n = 0; n < MEANS; n++)
                     mean[r * MEANS + n] *= factor;
@@ -261,26 +313,18 @@ void tile_accumulate(bool shrink, int count)
                 [[unroll]] for (int n = 0; n < RESULTS; n++)
                     result[r * RESULTS + n] *= factor;
         }
-    int key_part = chunk_begin / 4 + across;
-    for (int c = 0; c < count; c += 4) {
-        vec4 p[OUT_ROWS];
-        [[unroll]] for (int r = 0; r < OUT_ROWS; r++)
-            p[r] = scores[(first_row + r * OUT_ROWS_APART) * SCORE_PITCH + c / 4];
-        [[unroll]] for (int i = 0; i < 4; i++) {
-            if (HAS_MEAN && with_mean)
-                [[unroll]] for (int n = 0; n < MEANS; n++) {
-                    vec4 v = keys_of_tile[(c + i) * PITCH + key_part + n * OUT_ACROSS];
-                    [[unroll]] for (int r = 0; r < OUT_ROWS; r++)
-                        mean[r * MEANS + n] = fma(vec4(p[r][i]), v, mean[r * MEANS + n]);
-                }
-            if (HAS_RESULT && with_result)
-                [[unroll]] for (int n = 0; n < RESULTS; n++) {
-                    vec4 v = values_of_tile[(c + i) * OUT_PITCH + across + n * OUT_ACROSS];
-                    [[unroll]] for (int r = 0; r < OUT_ROWS; r++)
-                        result[r * RESULTS + n] = fma(vec4(p[r][i]), v, result[r * RESULTS + n]);
-                }
-        }
-    }
+    if (HAS_MEAN && with_mean)
+        accumulate_mean(count);
+    if (!HAS_RESULT)
+        return;
+    if (with_mean)
+        barrier();
+    if (with_result)
+        put_values(vals, first);
+    barrier();
+    fetch_ahead(keys, vals, first);
+    if (with_result)
+        accumulate_result(count);
 }
 
 uint bits_of(float x)
@@ -295,6 +339,14 @@ float limit_overflow(float x)
     return DTYPE == DTYPE_F16 && abs(x) < 65504.0 * 1.001 ? clamp(x, -65504.0, 65504.0) : x;
 }
 
+void store_one(uint64_t row, int feature, int width, uint bits)
+{
+    if (feature < width && DTYPE == DTYPE_F32)
+        words_at(row + uint64_t(feature) * 4).word = bits;
+    else if (feature < width)
+        halves_at(row + uint64_t(feature) * 2).half_word = uint16_t(bits);
+}
+
 void store_four(rows_view view, int x, int feature, vec4 sums, float factor)
 {
     if (!is_there(view.there, x) || feature >= view.width)
@@ -303,21 +355,20 @@ void store_four(rows_view view, int x, int feature, vec4 sums, float factor)
     if (factor != 0.0) // 0 * NaN is NaN
         [[unroll]] for (int i = 0; i < 4; i++)
             v[i] = limit_overflow(sums[i] * factor);
+    uvec4 words = floatBitsToUint(v);
     uint64_t row = view.base + uint64_t(x * view.step);
-    if (view.vectors && feature + 4 <= view.width) {
-        if (DTYPE == DTYPE_F32)
-            vectors_at(row + uint64_t(feature) * 4).words = floatBitsToUint(v);
-        else
-            pairs_at(row + uint64_t(feature) * 2).words = uvec2(
-                bits_of(v.x) | bits_of(v.y) << 16, bits_of(v.z) | bits_of(v.w) << 16);
-        return;
-    }
-    [[dont_unroll]] for (int i = 0; i < 4 && feature + i < view.width; i++) {
-        if (DTYPE == DTYPE_F32)
-            words_at(row + uint64_t(feature + i) * 4).word = floatBitsToUint(v[i]);
-        else
-            halves_at(row + uint64_t(feature + i) * 2).half_word = uint16_t(bits_of(v[i]));
-    }
+    bool whole = view.vectors && feature + 4 <= view.width;
+    if (DTYPE != DTYPE_F32)
+        [[unroll]] for (int i = 0; i < 4; i++)
+            words[i] = bits_of(v[i]);
+    if (whole && DTYPE == DTYPE_F32)
+        vectors_at(row + uint64_t(feature) * 4).words = words;
+    else if (whole)
+        pairs_at(row + uint64_t(feature) * 2).words =
+            uvec2(words.x | words.y << 16, words.z | words.w << 16);
+    else
+        [[unroll]] for (int i = 0; i < 4; i++)
+            store_one(row, feature + i, view.width, words[i]);
 }
 
 void store_mean(rows_view view)
