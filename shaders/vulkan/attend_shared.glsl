@@ -18,16 +18,13 @@ shared vec4 column_bias[2 * COLUMNS / 4]; // two terms to take off the scores of
 shared float factors[ROWS];            // by what a row's earlier sums shrink
 shared uint any_column;                // whether any column is there
 
-// Begins to load the tile behind the one at `first`, if there is one.
-void fetch_ahead(rows_view keys, rows_view vals, int first);
-
 #if defined(COOPMAT)
 #include "shaders/vulkan/tile_matrix.glsl"
 #else
 #include "shaders/vulkan/tile_fma.glsl"
 #endif
 
-// What is to be taken off the scores of the next tile's columns, on its way to shared memory.
+// What is to be taken off the scores of a tile's columns, on its way to shared memory.
 const int BIASES = (COLUMNS + THREADS - 1) / THREADS;
 float next_bias[BIASES], next_second[BIASES];
 
@@ -42,12 +39,6 @@ void fetch_tile(rows_view keys, rows_view vals, int first)
             next_second[i] = terms.y;
         }
     }
-}
-
-void fetch_ahead(rows_view keys, rows_view vals, int first)
-{
-    if (first + COLUMNS < column_count)
-        fetch_tile(keys, vals, first + COLUMNS);
 }
 
 void put_tile(rows_view keys, rows_view vals, int first)
@@ -182,14 +173,12 @@ void main()
     rows_view vals = keys;
     if (HAS_RESULT)
         vals = view_of(OPERAND_VALUES, keys.there, with_result ? chunk_begin : 0);
-    fetch_tile(keys, vals, 0);
     load_queries(view_of(ROW_OPERAND, rows_read(), 0));
     for (int first = 0; first < column_count; first += COLUMNS) {
+        fetch_tile(keys, vals, first);
         barrier();
         put_tile(keys, vals, first);
         barrier();
-        if (!FETCHES_LATE)
-            fetch_ahead(keys, vals, first);
         tile_scores();
         rows_barrier();
         softmax_tile();

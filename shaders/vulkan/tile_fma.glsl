@@ -37,7 +37,6 @@ const int ROW_LOADS = ROWS * EIGHTS / THREADS;
 const int KEY_LOADS = (COLUMNS * EIGHTS + THREADS - 1) / THREADS;
 const int VALUE_LOADS = HAS_RESULT ? (COLUMNS * OUT_EIGHTS + THREADS - 1) / THREADS : 1;
 const int WORDS = DTYPE == DTYPE_F32 ? 2 : 1;
-const bool FETCHES_LATE = HAS_RESULT; // the next values once these have left their registers
 uvec4 own_queries[ROW_LOADS * WORDS];
 uvec4 next_keys[KEY_LOADS * WORDS], next_values[VALUE_LOADS * WORDS];
 
@@ -322,7 +321,6 @@ void tile_accumulate(rows_view keys, rows_view vals, int first)
     if (with_result)
         put_values(vals, first);
     barrier();
-    fetch_ahead(keys, vals, first);
     if (with_result)
         accumulate_result(count);
 }

@@ -30,7 +30,6 @@ const int POOL_WORDS = VALUES_AT + (HAS_RESULT ? COLUMNS * OUT_PITCH : 0);
 const int MEANS = HAS_MEAN ? OUT / N : 1, RESULTS = HAS_RESULT ? OUT / N : 1;
 const int DEEP = WIDTH / K, ACROSS = COLUMNS / N;
 const int STORE_PARTS = (OUT + COLUMNS - 1) / COLUMNS;
-const bool FETCHES_LATE = false; // the next tile: as soon as this one has left its registers
 
 #define MATRIX_A coopmat<float16_t, gl_ScopeSubgroup, M, K, gl_MatrixUseA>
 #define MATRIX_B coopmat<float16_t, gl_ScopeSubgroup, K, N, gl_MatrixUseB>
