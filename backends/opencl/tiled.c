@@ -68,11 +68,13 @@ static bool fits(const mn_opencl_limits *limits, tiling *t)
            (uint32_t)(e->tx * e->ty) <= limits->work_group;
 }
 
-/* As many columns as there are, in whole chunks and parts of the items; or half of what an item's
-   registers can hold, since the sums of the outputs are there at the same time. */
+/* All columns at once, in whole chunks and parts of the items, and few different numbers of them:
+   each is a kernel to compile. Or half of what an item's registers can hold, since the sums of the
+   outputs are there at the same time. */
 static void cut_columns(const mn_step *step, tiling *t)
 {
-    int part = t->t.tx > t->t.chunk ? t->t.tx : t->t.chunk;
+    int least = t->t.tx > t->t.chunk ? t->t.tx : t->t.chunk;
+    int part = step->columns > 32 ? 32 : least;
     int64_t needed = (step->columns + part - 1) / part * part;
     t->one_tile = needed <= t->t.columns;
     t->t.columns = t->one_tile ? (int)needed : t->t.columns / 2;
