@@ -55,6 +55,7 @@ const test_case test_cases[] = {
     {.name = "blocks_over_1024", .shape = {1, 1, 0, 1201, 8, 0, 1, 1}},
     {.name = "blocks_over_512_steps_2", .shape = {1, 1, 0, 1200, 8, 0, 2, 2}},
     {.name = "heads_many", .shape = {37, 13, 0, 18, 4, 0, 4, 2}},
+    {.name = "tiles_of_16", .shape = {1, 1, 0, 256, 32, 0, 16, 2}},
     {.name = "tiles_exact", .shape = {1, 1, 0, 1024, 32, 0, 32, 2}},
     {.name = "tiles_plus_1", .shape = {1, 1, 0, 1025, 32, 0, 33, 2}, .pad = MONARCH_PAD_BEGIN},
     {.name = "block_64_blocks_64", .shape = {1, 1, 0, 4096, 64, 0, 64, 1}},

@@ -189,6 +189,7 @@ oclgrind_cases() {
         oclgrind_case "$variant" "$dtype" "$name" || status=1
     done <<'END'
 tiled f16 even
+tiled f16 tiles_of_16
 tiled f16 two_blocks_first_short
 tiled f32 mask_random_nan_q
 tiled bf16 dim_33_value_31

@@ -18,7 +18,7 @@ typedef enum mn_opencl_module {
     MN_OPENCL_MODULES
 } mn_opencl_module;
 
-enum { MN_OPENCL_OPTIONS_SIZE = 192 };
+enum { MN_OPENCL_OPTIONS_SIZE = 256 };
 
 /* One kernel launch, as a plan keeps it. */
 typedef struct mn_opencl_launch {

@@ -19,8 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 FORMS = range(5)
 WIDTHS = (32, 64, 128)
 STAGES = {"right": [""], "right_value": [""], "left": ["", "-DMN_STATS"], "left_out": [""]}
-ITEMS = ("-DMN_TX=8 -DMN_TY=16 -DMN_RI=4 -DMN_COLUMNS=32", "-DMN_TX=8 -DMN_TY=4 -DMN_RI=1 "
-         "-DMN_COLUMNS=8", "-DMN_ROWS=32")
+ITEMS = ("-DMN_TX=16 -DMN_TY=8 -DMN_RI=8 -DMN_COLUMNS=128 -DMN_CHUNK=16 -DMN_ONE_TILE=1 "
+         "-DMN_WHOLE=1", "-DMN_TX=16 -DMN_TY=2 -DMN_RI=4 -DMN_COLUMNS=16 -DMN_CHUNK=8 "
+         "-DMN_ONE_TILE=0 -DMN_WHOLE=0", "-DMN_ROWS=32")
 WARPS = ("-DMN_COLUMNS=32 -DMN_WARPS=8 -DMN_PACKED=1 -DMN_STAGES=2",
          "-DMN_COLUMNS=16 -DMN_WARPS=1 -DMN_PACKED=2 -DMN_STAGES=1")
 COMMON = ["-x", "cl", "-Xclang", "-finclude-default-header", "-Wall", "-Wextra", "-Werror",

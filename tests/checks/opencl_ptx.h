@@ -86,6 +86,6 @@ int FUNCTION isnan(float a)
 }
 
 float FUNCTION vload_half(size_t offset, const __global half *p);
-float4 FUNCTION vloada_half4(size_t offset, const __global half *p);
+float2 FUNCTION vload_half2(size_t offset, const half *p);
 void FUNCTION vstore_half_rte(float data, size_t offset, __global half *p);
 void FUNCTION vstorea_half4_rte(float4 data, size_t offset, __global half *p);
