@@ -63,6 +63,48 @@ uint16_t test_bf16_from_float(float value)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+float test_e4m3_to_float(uint8_t bits)
+{
+    int exponent = bits >> 3 & 15, fraction = bits & 7;
+    float magnitude =
+        exponent == 0 ? ldexpf((float)fraction, -9) : ldexpf((float)(8 + fraction), exponent - 10);
+
+    if ((bits & 0x7f) == 0x7f)
+        magnitude = NAN;
+    return (bits & 0x80) != 0 ? -magnitude : magnitude;
+}
+
+/* The nearest of the 127 magnitudes, looked for among all; of two that are as near the even one. */
+uint8_t test_e4m3_from_float(float value)
+{
+    uint8_t sign = (uint8_t)(bits_of(value) >> 24 & 0x80), nearest = 0;
+    double magnitude = fabs((double)value), least = INFINITY;
+
+    if (isnan(value))
+        return sign | 0x7f;
+    for (uint8_t bits = 0; bits < 0x7f; bits++) {
+        double distance = fabs((double)test_e4m3_to_float(bits) - fmin(magnitude, 448.0));
+        if (distance < least || (distance == least && bits % 2 == 0)) {
+            least = distance;
+            nearest = bits;
+        }
+    }
+    return sign | nearest;
+}
+
+void test_round_e4m3(float *row, int64_t count)
+{
+    int exponent = -126;
+
+    for (int64_t i = 0; i < count; i++)
+        while (exponent < 119 && fabsf(row[i]) > ldexpf(448.0f, exponent))
+            exponent++;
+    for (int64_t i = 0; i < count; i++) {
+        float scaled = ldexpf(row[i], -exponent);
+        row[i] = ldexpf(test_e4m3_to_float(test_e4m3_from_float(scaled)), exponent);
+    }
+}
+
 float test_round(monarch_dtype dtype, float value)
 {
     if (dtype == MONARCH_F16)

@@ -96,9 +96,18 @@ static bool adjacent(const mn_operand *operand, monarch_dtype dtype, const char 
     return false;
 }
 
+bool mn_cuda_refuse_fp8(const char *variant, mn_reason *reason)
+{
+    snprintf(reason->text, sizeof reason->text,
+             "fp8 intermediates, which variant %s does not have; plain has them", variant);
+    return false;
+}
+
 bool mn_cuda_same_elements(const mn_step *step, const char *variant, mn_reason *reason)
 {
     monarch_dtype dtype = step->queries.dtype;
+    if (step->keys.e4m3 || step->mean.e4m3)
+        return mn_cuda_refuse_fp8(variant, reason);
     return adjacent(&step->queries, dtype, variant, reason) &&
            adjacent(&step->keys, dtype, variant, reason) &&
            adjacent(&step->values, dtype, variant, reason) &&

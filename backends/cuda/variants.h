@@ -62,7 +62,10 @@ bool mn_cuda_has_code(const mn_cuda_limits *limits, const char *variant, mn_reas
 
 /* What variants that run single steps share. */
 
-/* Whether all matrices of a step have one dtype and adjacent features. */
+/* Writes that the variant has no fp8 intermediates to `reason`. False. */
+bool mn_cuda_refuse_fp8(const char *variant, mn_reason *reason);
+
+/* Whether all matrices of a step have one dtype, adjacent features and no fp8. */
 bool mn_cuda_same_elements(const mn_step *step, const char *variant, mn_reason *reason);
 
 /* What variants that run all stages on compute capability 9.0 share: f16 and bf16, and no more than
