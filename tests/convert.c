@@ -74,22 +74,20 @@ float test_e4m3_to_float(uint8_t bits)
     return (bits & 0x80) != 0 ? -magnitude : magnitude;
 }
 
-/* The nearest of the 127 magnitudes, looked for among all; of two that are as near the even one. */
 uint8_t test_e4m3_from_float(float value)
 {
-    uint8_t sign = (uint8_t)(bits_of(value) >> 24 & 0x80), nearest = 0;
-    double magnitude = fabs((double)value), least = INFINITY;
+    uint8_t sign = (uint8_t)(bits_of(value) >> 24 & 0x80);
+    float magnitude = fminf(fabsf(value), 448.0f), steps;
+    int exponent;
 
     if (isnan(value))
         return sign | 0x7f;
-    for (uint8_t bits = 0; bits < 0x7f; bits++) {
-        double distance = fabs((double)test_e4m3_to_float(bits) - fmin(magnitude, 448.0));
-        if (distance < least || (distance == least && bits % 2 == 0)) {
-            least = distance;
-            nearest = bits;
-        }
-    }
-    return sign | nearest;
+    frexpf(magnitude, &exponent); /* it lies below 2^exponent */
+    exponent = magnitude == 0.0f || exponent < -5 ? -5 : exponent;
+    /* In steps of 2^(exponent - 4), from 0 to 7 of them subnormal; 16 are 8 of the next exponent.
+     */
+    steps = nearbyintf(ldexpf(magnitude, 4 - exponent));
+    return sign | (uint8_t)((exponent + 5) * 8 + (int)steps);
 }
 
 void test_round_e4m3(float *row, int64_t count)

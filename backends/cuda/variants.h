@@ -17,6 +17,7 @@ typedef enum mn_cuda_module {
     MN_CUDA_CLUSTER,
     MN_CUDA_HOPPER,
     MN_CUDA_RING,
+    MN_CUDA_RING_FP8,
     MN_CUDA_MODULES
 } mn_cuda_module;
 
@@ -72,6 +73,7 @@ bool mn_cuda_same_elements(const mn_step *step, const char *variant, mn_reason *
    this. */
 typedef struct mn_cuda_most {
     int features, group, heads; /* group: blocks, and tokens of one; heads: of all batches */
+    bool fp8;                   /* may have fp8 intermediates, of one step */
 } mn_cuda_most;
 
 bool mn_cuda_takes_whole(const mn_variant *variant, const mn_cuda_limits *limits,
