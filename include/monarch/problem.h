@@ -82,12 +82,14 @@ enum { MONARCH_MAX_STEPS = 64 };
  *
  * rounded to nearest, ties to even. e is at least -126; in kernels for f16 tensors at least -15,
  * where e4m3 has the finest step of f16. Infinite elements become finite ones, NaN stays. An
- * element is off by up to 1/16 of itself, or by 2^(e-10) if that is more. Where kernels store
- * numbers so, this halves what is handed on, which pays where that is what they wait for;
- * docs/choosing.md has the errors it brings. cpu devices can do it, and cuda devices with variant
- * plain, and ring for T = 1 and whole blocks; all else answers UNSUPPORTED and says so. cpu devices
- * and variant plain round the numbers without storing them smaller: to try what a model makes of
- * it.
+ * element is off by up to 1/16 of itself, or by 2^(e-10) if that is more. Above 63488 the nearest
+ * is 65536, which f16 does not have: variant ring takes 61440 there, others may end at infinity.
+ *
+ * Where kernels store numbers so, this halves what is handed on, which pays where that is what they
+ * wait for; docs/choosing.md has the errors it brings. cpu devices can do it, and cuda devices with
+ * variant plain, and ring for T = 1 and whole blocks; all else answers UNSUPPORTED and says so. cpu
+ * devices and variant plain round the numbers without storing them smaller: to try what a model
+ * makes of it.
  */
 typedef enum monarch_intermediates {
     MONARCH_INTERMEDIATES_DEFAULT = 0,
