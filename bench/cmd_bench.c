@@ -18,8 +18,9 @@ static const char help[] =
     "\n"
     "  --shape SHAPE      batch, heads, tokens, head_dim and, if it differs, value_dim\n"
     "  --list FILE        problems, one a line: shape=1,12,4096,64 block=64 steps=1 dtype=f32\n"
-    "                     with the keys shape, block, steps, pad, scale, dtype, kv_heads; the\n"
-    "                     options give what a line leaves out; # starts a comment\n"
+    "                     with the keys shape, block, steps, pad, scale, dtype,\n"
+    "                     intermediates, kv_heads; the options give what a line leaves\n"
+    "                     out; # starts a comment\n"
     "  --kv-heads H       heads of keys and values, a divisor of heads (default: heads)\n"
     "  --csv              print comma-separated values\n"
     "  --seconds S        device time to spend on each problem (default 1)\n"
@@ -80,7 +81,7 @@ static int collect(const struct bench_options *options, struct problem_list *lis
 static const char csv_header[] =
     "date,commit,device,driver,backend,variant,threads,dtype,batch,heads,tokens,head_dim,"
     "value_dim,block,steps,us_median,us_min,us_p10,us_p90,gflops,gbs,floor_us,host_us,rel_error,"
-    "seed";
+    "seed,intermediates";
 
 static void print_header(const struct bench *bench, const char *how)
 {
@@ -102,7 +103,7 @@ static void print_header(const struct bench *bench, const char *how)
     } else {
         printf("floor   not measured: %s\n", how);
     }
-    printf("\n%-24s %6s %2s %-4s %-12s %11s %11s %11s %11s %9s %8s %11s %7s %8s %9s\n",
+    printf("\n%-24s %6s %2s %-8s %-12s %11s %11s %11s %11s %9s %8s %11s %7s %8s %9s\n",
            "shape E,H,N,D,Dv", "block", "T", "type", "variant", "median us", "least", "10 %",
            "90 %", "GFLOP/s", "GB/s", "floor us", "x floor", "host us", "rel error");
 }
@@ -148,18 +149,21 @@ static void print_csv(const struct bench *bench, const struct measurement *m)
     if (!isnan(m->host)) {
         printf("%.3f", m->host * 1e6);
     }
-    printf(",%.3e,%" PRIu64 "\n", m->error, bench->options.measure.seed);
+    printf(",%.3e,%" PRIu64 ",%s\n", m->error, bench->options.measure.seed,
+           intermediates_name(p->intermediates));
 }
 
 static void print_row(const struct bench *bench, const struct measurement *m)
 {
     const monarch_problem *p = &m->problem;
-    char shape[128];
+    char shape[128], type[16];
+    snprintf(type, sizeof type, "%s%s", monarch_dtype_name(p->q.dtype),
+             p->intermediates == MONARCH_INTERMEDIATES_FP8 ? "/fp8" : "");
     snprintf(shape, sizeof shape, "%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64,
              p->batch, p->heads, p->tokens, p->head_dim, p->value_dim);
-    printf("%-24s %6" PRId64 " %2" PRId32 " %-4s %-12s %11.2f %11.2f %11.2f %11.2f %9.4g %8.4g",
-           shape, p->block_size, p->steps, monarch_dtype_name(p->q.dtype), m->variant,
-           m->stats.median * 1e6, m->stats.minimum * 1e6, m->stats.p10 * 1e6, m->stats.p90 * 1e6,
+    printf("%-24s %6" PRId64 " %2" PRId32 " %-8s %-12s %11.2f %11.2f %11.2f %11.2f %9.4g %8.4g",
+           shape, p->block_size, p->steps, type, m->variant, m->stats.median * 1e6,
+           m->stats.minimum * 1e6, m->stats.p10 * 1e6, m->stats.p90 * 1e6,
            m->cost.flops / m->stats.median * 1e-9, m->cost.bytes / m->stats.median * 1e-9);
     if (bench->bandwidth > 0.0) {
         double floor = m->cost.floor_bytes / bench->bandwidth;
@@ -188,7 +192,7 @@ static int bench_one(struct bench *bench, const struct problem_list *list, size_
     if (!status) {
         (bench->options.csv ? print_csv : print_row)(bench, &measurement);
         fflush(stdout);
-        double limit = measure_limit(measurement.problem.q.dtype);
+        double limit = measure_limit(&measurement.problem);
         if (!(measurement.error <= limit)) {
             status = fail(TOOL_DEVICE,
                           "batch %" PRId64 ", head %" PRId64 " has relative error %.3g, "

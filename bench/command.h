@@ -19,6 +19,7 @@ int command_verify(int argc, char **argv);
     "  --pad end|begin    end that is padded when B does not divide N (default end)\n"             \
     "  --scale S          factor of the scores; 0, the default, is 1 / sqrt(head_dim)\n"           \
     "  --dtype TYPE       f32, f16 or bf16: what is computed with (default f32)\n"                 \
+    "  --intermediates I  default or fp8: how means of keys and values are handed on\n"            \
     "  --device DEVICE    cpu, cuda:0, opencl:0, vulkan:0, ... (default cpu)\n"                    \
     "  --variant NAME     force an implementation; 'monarch devices' lists them\n"                 \
     "  --threads N        threads of the cpu device (default: all processors)\n"                   \

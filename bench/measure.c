@@ -30,10 +30,14 @@ struct samples {
 /*
  * Multiples of the unit roundoff of the dtype. f32: the limit of the test suite for scores that
  * are not extreme. f16 and bf16: the output is rounded once, and so are the intermediate weights
- * and sums; four roundings that all go the same way.
+ * and sums; four roundings that all go the same way. fp8 intermediates: two more, of at most 2^-4.
  */
-double measure_limit(monarch_dtype dtype)
+double measure_limit(const monarch_problem *problem)
 {
+    const monarch_dtype dtype = problem->q.dtype;
+    if (problem->intermediates == MONARCH_INTERMEDIATES_FP8) {
+        return 2 * 0x1p-4;
+    }
     return dtype == MONARCH_F32 ? 2e-6 : dtype == MONARCH_F16 ? 4 * 0x1p-11 : 4 * 0x1p-8;
 }
 

@@ -22,8 +22,8 @@ struct measurement {
     int64_t batch, head; /* that head */
 };
 
-/* Largest relative error that is accepted of a result in `dtype`. */
-double measure_limit(monarch_dtype dtype);
+/* Largest relative error that is accepted of a result of such a problem. */
+double measure_limit(const monarch_problem *problem);
 
 /*
  * Times a problem on normally distributed random input, after a warm-up, and then checks the output

@@ -56,6 +56,7 @@ int next_option(int argc, char **argv, const struct option *own)
         {"pad", required_argument, NULL, OPTION_PAD},
         {"scale", required_argument, NULL, OPTION_SCALE},
         {"dtype", required_argument, NULL, OPTION_DTYPE},
+        {"intermediates", required_argument, NULL, OPTION_INTERMEDIATES},
         {"device", required_argument, NULL, OPTION_DEVICE},
         {"variant", required_argument, NULL, OPTION_VARIANT},
         {"threads", required_argument, NULL, OPTION_THREADS},
@@ -170,6 +171,24 @@ static int parse_dtype(const char *name, const char *text, monarch_dtype *dtype)
     return fail(TOOL_USAGE, "%s: '%s' is not accepted; give f32, f16 or bf16", name, text);
 }
 
+const char *intermediates_name(monarch_intermediates intermediates)
+{
+    return intermediates == MONARCH_INTERMEDIATES_FP8 ? "fp8" : "default";
+}
+
+static int parse_intermediates(const char *name, const char *text, monarch_intermediates *kind)
+{
+    static const monarch_intermediates all[] = {MONARCH_INTERMEDIATES_DEFAULT,
+                                                MONARCH_INTERMEDIATES_FP8};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (strcmp(text, intermediates_name(all[i])) == 0) {
+            *kind = all[i];
+            return TOOL_OK;
+        }
+    }
+    return fail(TOOL_USAGE, "%s: '%s' is not accepted; give default or fp8", name, text);
+}
+
 static int parse_scale(const char *name, const char *text, float *scale)
 {
     double value = 0.0;
@@ -206,6 +225,8 @@ static int take(int code, const char *name, const char *value, struct problem_op
         return parse_scale(name, value, &options->scale);
     case OPTION_DTYPE:
         return parse_dtype(name, value, &options->dtype);
+    case OPTION_INTERMEDIATES:
+        return parse_intermediates(name, value, &options->intermediates);
     case OPTION_KV_HEADS:
         return parse_integer(name, value, 1, max_extent, &options->kv_heads);
     case OPTION_DEVICE:
@@ -228,7 +249,7 @@ static const struct {
     {"--pad", "pad", OPTION_PAD},        {"--scale", "scale", OPTION_SCALE},
     {"--dtype", "dtype", OPTION_DTYPE},  {"--kv-heads", "kv_heads", OPTION_KV_HEADS},
     {"--device", NULL, OPTION_DEVICE},   {"--variant", NULL, OPTION_VARIANT},
-    {"--threads", NULL, OPTION_THREADS},
+    {"--threads", NULL, OPTION_THREADS}, {"--intermediates", "intermediates", OPTION_INTERMEDIATES},
 };
 
 int problem_option(int code, const char *value, struct problem_options *options)
@@ -248,8 +269,8 @@ int problem_key(const char *key, const char *value, struct problem_options *opti
         }
     }
     return fail(TOOL_USAGE,
-                "'%s' is not a key; accepted are shape, block, steps, pad, scale, dtype "
-                "and kv_heads",
+                "'%s' is not a key; accepted are shape, block, steps, pad, scale, dtype, "
+                "intermediates and kv_heads",
                 key);
 }
 
@@ -267,6 +288,7 @@ monarch_problem make_problem(const struct problem_options *options,
     problem.steps = options->steps;
     problem.scale = options->scale;
     problem.pad = options->pad;
+    problem.intermediates = options->intermediates;
     monarch_problem_set_dtype(&problem, options->dtype);
     return problem;
 }

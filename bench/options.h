@@ -13,6 +13,7 @@ struct problem_options {
     monarch_pad pad;
     float scale; /* 0 = 1 / sqrt(head_dim) */
     monarch_dtype dtype;
+    monarch_intermediates intermediates;
     int64_t kv_heads; /* only of bench: run and map see it from their files; 0 = heads */
     const char *device;
     const char *variant; /* NULL = the device's choice */
@@ -31,6 +32,7 @@ enum {
     OPTION_PAD,
     OPTION_SCALE,
     OPTION_DTYPE,
+    OPTION_INTERMEDIATES,
     OPTION_KV_HEADS,
     OPTION_DEVICE,
     OPTION_VARIANT,
@@ -54,7 +56,8 @@ int next_own_option(int argc, char **argv, const struct option *table);
 /* Takes a shared option into `options`; `code` is one of OPTION_BLOCK .. OPTION_THREADS. */
 int problem_option(int code, const char *value, struct problem_options *options);
 
-/* The same for a key of a list file: "block", "steps", "pad", "scale", "dtype", "kv_heads". */
+/* The same for a key of a list file: "block", "steps", "pad", "scale", "dtype", "intermediates",
+   "kv_heads". */
 int problem_key(const char *key, const char *value, struct problem_options *options);
 
 /*
@@ -65,6 +68,9 @@ int parse_integer(const char *name, const char *text, int64_t least, int64_t mos
 int parse_number(const char *name, const char *text, double least, double most, double *value);
 int parse_seed(const char *name, const char *text, uint64_t *value);
 int parse_shape(const char *name, const char *text, struct problem_shape *shape);
+
+/* "default" or "fp8". */
+const char *intermediates_name(monarch_intermediates intermediates);
 
 /* The descriptor, packed tensors, for these options and this shape. */
 monarch_problem make_problem(const struct problem_options *options,

@@ -112,6 +112,8 @@ static void write_problem(writer *w, const monarch_plan *plan)
                    monarch_dtype_name(p->v.dtype));
     if (p->out.dtype != p->q.dtype)
         write_text(w, " to %s", monarch_dtype_name(p->out.dtype));
+    if (p->intermediates == MONARCH_INTERMEDIATES_FP8)
+        write_text(w, ", intermediates fp8");
     write_text(w, "%s\n%" PRId64 " blocks of %" PRId64 " tokens", p->has_mask ? ", key mask" : "",
                program->blocks, p->block_size);
     if (padded != p->tokens)

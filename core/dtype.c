@@ -83,6 +83,42 @@ uint16_t mn_f32_to_bf16(float value)
     return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
+float mn_round_e4m3(float value)
+{
+    static const float largest = 448.0f, least_normal = 0x1p-6f;
+    uint32_t sign = bits_of(value) & 0x80000000u, magnitude = bits_of(value) & 0x7fffffffu;
+    float x = float_of(magnitude);
+    /* 20 bits of the mantissa are rounded away; a carry moves into the exponent by itself. */
+    float normal = float_of((magnitude + 0x7ffffu + (magnitude >> 20 & 1u)) & 0xfff00000u);
+    /* Subnormal in e4m3, steps of 2^-9: those of f32 from 2^14 on. */
+    float subnormal = x + 0x1p14f - 0x1p14f;
+    float rounded = x < least_normal ? subnormal : normal;
+    rounded = rounded > largest ? largest : rounded;
+    return x == x ? float_of(bits_of(rounded) | sign) : value;
+}
+
+/* The power of two that a row is divided by. */
+static float scale_of_row(const float *row, int64_t width)
+{
+    enum { MANTISSA = 23, EXPONENT_OF_448 = 8, LEAST = 1, MOST = 127 + 119 };
+    float largest = 0.0f;
+    for (int64_t f = 0; f < width; f++) {
+        float x = float_of(bits_of(row[f]) & 0x7fffffffu);
+        largest = x > largest ? x : largest;
+    }
+    /* 448 is 1.75 * 2^8: a mantissa above 1.75 carries into the exponent. */
+    int32_t exponent = (int32_t)((bits_of(largest) + 0x1fffffu) >> MANTISSA) - EXPONENT_OF_448;
+    exponent = exponent < LEAST ? LEAST : exponent > MOST ? MOST : exponent;
+    return float_of((uint32_t)exponent << MANTISSA);
+}
+
+void mn_round_row_e4m3(float *row, int64_t width)
+{
+    float scale = scale_of_row(row, width), inverse = 1.0f / scale;
+    for (int64_t f = 0; f < width; f++)
+        row[f] = scale * mn_round_e4m3(row[f] * inverse);
+}
+
 float mn_load(monarch_dtype dtype, const void *base, int64_t index)
 {
     switch (dtype) {

@@ -70,7 +70,12 @@ static monarch_status check_choices(const monarch_problem *p, monarch_error *err
                        "MONARCH_PAD_BEGIN (1)",
                        (int)p->pad);
     MN_TRY(check_range("has_mask", p->has_mask, 0, 1, error));
-    MN_TRY(check_range("reserved", p->reserved, 0, 0, error));
+    if (p->intermediates != MONARCH_INTERMEDIATES_DEFAULT &&
+        p->intermediates != MONARCH_INTERMEDIATES_FP8)
+        return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
+                       "problem.intermediates is %d; it must be MONARCH_INTERMEDIATES_DEFAULT (0) "
+                       "or MONARCH_INTERMEDIATES_FP8 (1)",
+                       (int)p->intermediates);
     if (p->mask_strides.head != 0 || p->mask_strides.feature != 0)
         return mn_fail(error, MONARCH_ERROR_INVALID_ARGUMENT,
                        "problem.mask_strides has head %" PRId64 " and feature %" PRId64

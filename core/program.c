@@ -45,6 +45,7 @@ static mn_operand slot_by_block(const mn_program *program, uint32_t slot)
         .slot = slot,
         .dtype = program->slots[slot].dtype,
         .width = program->slots[slot].width,
+        .e4m3 = program->slots[slot].e4m3,
         .head_share = 1,
         .batch = p->heads * head,
         .head = head,
@@ -89,6 +90,8 @@ static uint32_t add_slot(mn_program *program, mn_slot_role role, uint32_t writer
     slot->role = role;
     slot->dtype = scalar ? MONARCH_F32 : options->intermediate[source_dtype(p, role)];
     slot->width = (int32_t)(scalar ? 1 : role == MN_SLOT_VALUE_MEAN ? p->value_dim : p->head_dim);
+    slot->e4m3 = p->intermediates == MONARCH_INTERMEDIATES_FP8 &&
+                 (role == MN_SLOT_KEY_MEAN || role == MN_SLOT_VALUE_MEAN);
     int64_t quantum = ROW_BYTES / (int64_t)monarch_dtype_size(slot->dtype);
     slot->row = scalar ? 1 : (slot->width + quantum - 1) / quantum * quantum;
     slot->bytes = (uint64_t)(p->batch * p->heads * program->blocks * p->block_size) *

@@ -18,6 +18,7 @@ typedef struct mn_slot {
     mn_slot_role role;
     monarch_dtype dtype;
     int32_t width;
+    bool e4m3;   /* see mn_operand */
     int64_t row; /* elements from row to row: width, padded to 16 bytes unless it is 1 */
     uint64_t bytes;
     uint32_t writer, last_reader; /* steps */

@@ -54,6 +54,7 @@ typedef struct mn_operand {
     uint32_t slot; /* with MN_SOURCE_SLOT */
     monarch_dtype dtype;
     int32_t width;      /* number of features, 0 for an absent operand */
+    bool e4m3;          /* a slot's rows are rounded as mn_round_row_e4m3 does when written */
     int64_t head_share; /* query heads that share one head of this operand */
     int64_t base;
     int64_t batch, head, group, index, feature;

@@ -242,6 +242,52 @@ const test_case test_cases[] = {
      .layout = LAYOUT_NEGATIVE,
      .pad = MONARCH_PAD_BEGIN},
     {.name = "feature_stride", .shape = {2, 3, 0, 38, 8, 0, 6, 2}, .layout = LAYOUT_FEATURE},
+    /* Intermediates in fp8: only these backends have them. */
+    {.name = "fp8", .shape = {1, 4, 0, 64, 16, 0, 8, 1}, .fp8 = 1, .backend = "cpu,cuda"},
+    {.name = "fp8_one_token", .shape = {1, 8, 0, 1, 16, 0, 0, 1}, .fp8 = 1, .backend = "cpu,cuda"},
+    {.name = "fp8_steps_2",
+     .shape = {1, 4, 0, 53, 8, 29, 7, 2},
+     .pad = MONARCH_PAD_BEGIN,
+     .fp8 = 1,
+     .backend = "cpu,cuda"},
+    {.name = "fp8_vit", .shape = {1, 3, 0, 197, 64, 0, 14, 1}, .fp8 = 1, .backend = "cpu,cuda"},
+    {.name = "fp8_dim_200_value_150",
+     .shape = {1, 2, 0, 60, 200, 150, 12, 1},
+     .fp8 = 1,
+     .backend = "cpu,cuda"},
+    {.name = "fp8_mask_nan",
+     .shape = {3, 2, 0, 50, 8, 0, 7, 2},
+     .mask = MASK_SEQUENCE,
+     .masked = MASKED_ALL_NAN,
+     .layout = LAYOUT_GAPS,
+     .fp8 = 1,
+     .backend = "cpu,cuda"},
+    {.name = "fp8_big_v",
+     .shape = {1, 4, 0, 60, 8, 0, 8, 2},
+     .content = CONTENT_BIG_V,
+     .fp8 = 1,
+     .backend = "cpu,cuda"},
+    {.name = "fp8_tiny_logits",
+     .shape = {1, 4, 0, 47, 8, 0, 7, 1},
+     .content = CONTENT_TINY,
+     .fp8 = 1,
+     .backend = "cpu,cuda"},
+    {.name = "fp8_block_64", .shape = {2, 2, 1, 4096, 64, 0, 64, 1}, .fp8 = 1, .backend = "cuda"},
+    {.name = "fp8_block_64_dim_128",
+     .shape = {1, 1, 0, 4096, 128, 0, 64, 1},
+     .content = CONTENT_BIG_V,
+     .fp8 = 1,
+     .backend = "cuda"},
+    {.name = "fp8_offset",
+     .shape = {1, 1, 0, 4096, 64, 0, 64, 1},
+     .layout = LAYOUT_OFFSET,
+     .fp8 = 1,
+     .backend = "cuda"},
+    {.name = "fp8_block_128", .shape = {1, 1, 0, 8192, 64, 0, 128, 1}, .fp8 = 1, .backend = "cuda"},
+    {.name = "fp8_blocks_192",
+     .shape = {1, 1, 0, 12288, 64, 0, 64, 1},
+     .fp8 = 1,
+     .backend = "cuda"},
     {.name = "grouped", .shape = {2, 6, 3, 38, 8, 0, 6, 2}},
     {.name = "one_kv_head", .shape = {2, 5, 1, 38, 16, 0, 6, 2}, .layout = LAYOUT_BSHD},
 };
@@ -270,6 +316,7 @@ monarch_problem test_case_problem(const test_case *c, monarch_dtype dtype)
     problem.steps = c->shape.steps;
     problem.scale = c->scale;
     problem.pad = c->pad;
+    problem.intermediates = c->fp8 ? MONARCH_INTERMEDIATES_FP8 : MONARCH_INTERMEDIATES_DEFAULT;
     problem.has_mask = c->mask != MASK_NONE;
     monarch_problem_set_dtype(&problem, dtype);
     if (c->mixed) {
@@ -313,10 +360,11 @@ int test_case_print(const test_case *c, char *text, size_t capacity)
     return snprintf(text, capacity,
                     "%s: batch=%" PRId64 " heads=%" PRId64 "/%" PRId64 " tokens=%" PRId64
                     " dim=%" PRId64 "/%" PRId64 " block=%" PRId64 " steps=%d scale=%g pad=%s"
-                    " content=%s mask=%s%s layout=%s%s",
+                    " content=%s mask=%s%s layout=%s%s%s",
                     c->name, p.batch, p.heads, p.kv_heads != 0 ? p.kv_heads : p.heads, p.tokens,
                     p.head_dim, p.value_dim != 0 ? p.value_dim : p.head_dim, p.block_size, p.steps,
                     (double)p.scale, p.pad == MONARCH_PAD_BEGIN ? "begin" : "end",
                     test_content_name(c->content), test_mask_name(c->mask), masked[c->masked],
-                    test_layout_name(c->layout), c->mixed ? " mixed dtypes" : "");
+                    test_layout_name(c->layout), c->fp8 ? " fp8 intermediates" : "",
+                    c->mixed ? " mixed dtypes" : "");
 }

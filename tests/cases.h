@@ -85,8 +85,10 @@ typedef struct test_case {
     test_mask mask;
     test_layout layout;
     test_masked masked;
+    int fp8;   /* 1: fp8 intermediates */
     int mixed; /* q, k and v of three dtypes: the one asked for and the two after it */
-    /* The only one that runs it: large, and of a shape that its kernels treat apart. NULL: all. */
+    /* Those that run it: of a feature that others lack, or large, and of a shape that their kernels
+       treat apart; names joined by ','. NULL: all. */
     const char *backend;
 } test_case;
 

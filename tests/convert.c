@@ -63,6 +63,46 @@ uint16_t test_bf16_from_float(float value)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+float test_e4m3_to_float(uint8_t bits)
+{
+    int exponent = bits >> 3 & 15, fraction = bits & 7;
+    float magnitude =
+        exponent == 0 ? ldexpf((float)fraction, -9) : ldexpf((float)(8 + fraction), exponent - 10);
+
+    if ((bits & 0x7f) == 0x7f)
+        magnitude = NAN;
+    return (bits & 0x80) != 0 ? -magnitude : magnitude;
+}
+
+uint8_t test_e4m3_from_float(float value)
+{
+    uint8_t sign = (uint8_t)(bits_of(value) >> 24 & 0x80);
+    float magnitude = fminf(fabsf(value), 448.0f), steps;
+    int exponent;
+
+    if (isnan(value))
+        return sign | 0x7f;
+    frexpf(magnitude, &exponent); /* it lies below 2^exponent */
+    exponent = magnitude == 0.0f || exponent < -5 ? -5 : exponent;
+    /* In steps of 2^(exponent - 4), from 0 to 7 of them subnormal; 16 are 8 of the next exponent.
+     */
+    steps = nearbyintf(ldexpf(magnitude, 4 - exponent));
+    return sign | (uint8_t)((exponent + 5) * 8 + (int)steps);
+}
+
+void test_round_e4m3(float *row, int64_t count)
+{
+    int exponent = -126;
+
+    for (int64_t i = 0; i < count; i++)
+        while (exponent < 119 && fabsf(row[i]) > ldexpf(448.0f, exponent))
+            exponent++;
+    for (int64_t i = 0; i < count; i++) {
+        float scaled = ldexpf(row[i], -exponent);
+        row[i] = ldexpf(test_e4m3_to_float(test_e4m3_from_float(scaled)), exponent);
+    }
+}
+
 float test_round(monarch_dtype dtype, float value)
 {
     if (dtype == MONARCH_F16)

@@ -50,6 +50,7 @@ CASES = {
              "block_290",
     "masks": "mask_random_nan_q mask_blocks_nan mask_position mask_sequence_nan mask_one "
              "mask_block_large huge_logits_steps_2 mixed_mask",
+    "fp8": "fp8_steps_2 fp8_mask_nan fp8_dim_200_value_150 fp8_block_64",
     "memory": "bshd qkv_grouped broadcast_token grid_short_begin gaps_begin offset "
               "negative_begin feature_stride one_kv_head",
 }
@@ -61,6 +62,7 @@ RACE_CASES = {
     "tiles": "vit_steps_2 dim_128_value_64",
     "masks": "mask_random_nan_q mask_block_large",
     "long": "tiles_plus_1",
+    "fp8": "fp8_steps_2",
 }
 
 # The tool's executions have a workspace that nothing wrote to before, as users' have.

@@ -9,10 +9,11 @@
 #include "inputs.h"
 #include "random.h"
 
-naive_form naive_form_make(monarch_dtype dtype, int index, uint64_t seed)
+naive_form naive_form_make(monarch_dtype dtype, int fp8, int index, uint64_t seed)
 {
     test_random random = test_random_seed(seed, "naive form", (uint64_t)index);
-    naive_form form = {dtype, index & 1, (index >> 1) & 1, (index ^ index >> 2) & 1, 1.0f, 0.0f};
+    naive_form form = {dtype, fp8, index & 1, (index >> 1) & 1, (index ^ index >> 2) & 1,
+                       1.0f,  0.0f};
 
     if (index > 0) {
         form.gain = (float)(1.0 - 0.5 * test_random_uniform(&random));
@@ -53,18 +54,38 @@ static float stored(const naive_form *form, float value)
     return test_round(form->dtype, value * form->gain) / form->gain;
 }
 
+/* The same for a row of what RIGHT hands on: aL / s or y. */
+static void store_mean(const naive_form *form, float *row, int64_t count)
+{
+    if (!form->fp8) {
+        for (int64_t f = 0; f < count; f++)
+            row[f] = stored(form, row[f]);
+        return;
+    }
+    for (int64_t f = 0; f < count; f++)
+        row[f] *= form->gain;
+    test_round_e4m3(row, count);
+    for (int64_t f = 0; f < count; f++)
+        row[f] /= form->gain;
+}
+
 void naive_accept(const oracle_problem *p, const naive_form *form, const naive_values *values)
 {
-    int64_t rows = oracle_block(p) * oracle_blocks(p);
+    int64_t rows = oracle_block(p) * oracle_blocks(p), D = p->head_dim;
     float s = scale_of(p);
 
-    for (int64_t i = 0; i < rows * p->head_dim; i++) {
-        float c = values->cR[i / p->head_dim];
-        values->aL[i] = s * stored(form, values->aL[i] / s);
-        values->mean[i] = c == 0.0f ? 0.0f : stored(form, values->aR[i] / c);
+    for (int64_t row = 0; row < rows; row++) {
+        float c = values->cR[row], *aL = &values->aL[row * D];
+        for (int64_t f = 0; f < D; f++) {
+            aL[f] /= s;
+            values->mean[row * D + f] =
+                c == 0.0f ? 0.0f : stored(form, values->aR[row * D + f] / c);
+        }
+        store_mean(form, aL, D);
+        for (int64_t f = 0; f < D; f++)
+            aL[f] *= s;
+        store_mean(form, &values->y[row * p->value_dim], p->value_dim);
     }
-    for (int64_t i = 0; i < rows * p->value_dim; i++)
-        values->y[i] = stored(form, values->y[i]);
 }
 
 /* Index of the term that is number `i` of `count` in the form's order. */
@@ -176,7 +197,7 @@ static void add_row(float *sum, float weight, const float *row, int64_t features
         sum[f] += weight * row[f];
 }
 
-/* out[f] = factor * stored(sum_i R[i] * rows[token i][f]). */
+/* out = factor * stored(sum_i R[i] * rows[token i]). */
 static void weigh(const oracle_problem *p, const naive_form *form, const float *R,
                   const int64_t *tokens, const float *rows, int64_t features, float factor,
                   float *out)
@@ -189,8 +210,9 @@ static void weigh(const oracle_problem *p, const naive_form *form, const float *
         if (tokens[i] >= 0)
             add_row(out, R[i], &rows[tokens[i] * features], features);
     }
+    store_mean(form, out, features);
     for (int64_t f = 0; f < features; f++)
-        out[f] = factor * stored(form, out[f]);
+        out[f] *= factor;
 }
 
 void naive_right(const oracle_problem *p, const naive_form *form, const float *k, const float *v,

@@ -118,11 +118,18 @@ static void measure_sensitivity(reference *r)
     }
 }
 
+naive_form reference_form(const reference *r, int index)
+{
+    int fp8 = r->inputs.problem.intermediates == MONARCH_INTERMEDIATES_FP8;
+
+    return naive_form_make(r->inputs.dtype, fp8, index, r->seed);
+}
+
 /* Naive evaluations from the next one on, up to number `end`. */
 static void measure_forms(reference *r, int end)
 {
     for (; r->forms < end; r->forms++) {
-        naive_form form = naive_form_make(r->inputs.dtype, r->forms, r->seed);
+        naive_form form = reference_form(r, r->forms);
         for (int64_t i = 0; i < reference_heads(&r->inputs); i++) {
             head_data head;
             head_read(&head, &r->inputs, i / r->inputs.q.heads, i % r->inputs.q.heads);

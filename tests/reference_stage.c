@@ -6,6 +6,7 @@
 
 #include "head.h"
 #include "naive.h"
+#include "reference_parts.h"
 
 /* Single stages on given inputs. */
 
@@ -234,7 +235,7 @@ static void measure_forms(stage_alone *alone, int end)
     const stage_arrays *arrays = alone->index > 0 ? &alone->inputs : NULL;
 
     for (; alone->forms < end; alone->forms++) {
-        naive_form form = naive_form_make(r->inputs.dtype, alone->forms, r->seed);
+        naive_form form = reference_form(r, alone->forms);
         for (int64_t i = 0; i < r->inputs.q.batch * r->inputs.q.heads; i++) {
             stage_work work;
             open_work(&work, r, i);

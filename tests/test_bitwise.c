@@ -179,19 +179,21 @@ static void check_threads(const test_entry *entry, test_report *report)
 }
 
 static const char *const permuted_cases[] = {
-    "odd_n_steps_2", "heads_many", "grouped", "mask_sequence_nan", "one_kv_head", NULL,
+    "odd_n_steps_2", "heads_many",   "grouped", "mask_sequence_nan",
+    "one_kv_head",   "fp8_mask_nan", NULL,
 };
 static const char *const masked_cases[] = {
-    "mask_random",       "mask_blocks", "mask_sequence", "mask_block_1", "mask_block_above_n",
-    "mask_trailing_nan", NULL,
+    "mask_random",        "mask_blocks",       "mask_sequence", "mask_block_1",
+    "mask_block_above_n", "mask_trailing_nan", "fp8_mask_nan",  NULL,
 };
 static const char *const layout_cases[] = {
     "odd_n_steps_2", "odd_n_steps_3_begin", "dim_17", "dim_33_value_31",
     "grouped",       "mask_random_nan",     NULL,
 };
 static const char *const thread_cases[] = {
-    "one_token",    "odd_n_steps_3_begin", "block_large",     "blocks_many", "heads_many",
-    "tiles_plus_1", "vit_steps_2",         "mask_blocks_nan", "one_kv_head", NULL,
+    "one_token",   "odd_n_steps_3_begin", "block_large", "blocks_many",
+    "heads_many",  "tiles_plus_1",        "vit_steps_2", "mask_blocks_nan",
+    "one_kv_head", "fp8_steps_2",         NULL,
 };
 
 static const test_definition definitions[] = {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "convert.h"
+#include "e4m3_table.h"
 #include "harness.h"
 #include "random.h"
 
@@ -65,6 +66,31 @@ static void expect(test_report *report, int wanted, int got, const char *what)
 {
     if (!wanted != !got)
         test_fail(report, "%s is %s", what, got ? "accepted" : "refused");
+}
+
+/* e4m3 against a table, all its numbers there and back, and rows with a power of two. */
+static void test_e4m3(const test_entry *entry, test_report *report)
+{
+    float row[] = {450.0f, 432.0f, -300.0f, 0x1p-9f, 0x1.8p-9f};
+    static const float rounded[] = {448.0f, 448.0f, -288.0f, 0.0f, 0x1p-8f};
+
+    (void)entry;
+    for (int i = 0; i < E4M3_TABLE; i++) {
+        float x = test_e4m3_to_float(test_e4m3_from_float(e4m3_table[i].value));
+        if (x != e4m3_table[i].rounded)
+            test_fail(report, "e4m3 of %.9g is %.9g", (double)e4m3_table[i].value, (double)x);
+    }
+    for (int bits = 0; bits < 256; bits++)
+        if (test_e4m3_from_float(test_e4m3_to_float((uint8_t)bits)) != bits)
+            test_fail(report, "e4m3 0x%02x does not come back", bits);
+    expect(report, 1, test_e4m3_from_float(1e9f) == 0x7e, "the largest for 1e9");
+    expect(report, 1, test_e4m3_from_float(-INFINITY) == 0xfe, "the largest for infinity");
+    expect(report, 1, (test_e4m3_from_float(NAN) & 0x7f) == 0x7f, "NaN for NaN");
+    expect(report, 1, test_e4m3_to_float(0x08) == 0x1p-6f, "the least normal number of e4m3");
+    test_round_e4m3(row, 5); /* by 2, as 450 exceeds 448 */
+    for (int i = 0; i < 5; i++)
+        if (row[i] != rounded[i])
+            test_fail(report, "element %d of the row is %.9g", i, (double)row[i]);
 }
 
 /* The comparison accepts what the policy allows and refuses the least bit more. */
@@ -243,6 +269,7 @@ static const char *const seed_cases[] = {"odd_n", "mask_blocks_nan", "large_logi
 static const test_definition definitions[] = {
     {"round_trip", test_round_trip, SCOPE_ONCE, 0, NULL, NULL},
     {"rounding", test_rounding, SCOPE_ONCE, 0, NULL, NULL},
+    {"e4m3", test_e4m3, SCOPE_ONCE, 0, NULL, NULL},
     {"tolerance", test_tolerance, SCOPE_ONCE, 0, NULL, NULL},
     {"floor", test_floor, SCOPE_ONCE, 0, NULL, NULL},
     {"guards", test_guards, SCOPE_CASE, 0, layout_cases, NULL},

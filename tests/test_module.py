@@ -139,6 +139,15 @@ class Module(unittest.TestCase):
             self.assert_close(out.flatten(2, 3), *flat, name, mask=columns(mask, 1).flatten(1, 2),
                               block=7, steps=2)
 
+    def test_fp8_intermediates(self):
+        q, k, v = (torch.randn(1, 2, 64, 16) for _ in range(3))
+        usual = monarch_attention(q, k, v, block_size=8)
+        told = monarch_attention(q, k, v, block_size=8, intermediates="default")
+        self.assertTrue(torch.equal(told, usual))
+        out = monarch_attention(q, k, v, block_size=8, intermediates="fp8")
+        change = float((out - usual).norm() / usual.norm())
+        self.assertTrue(1e-3 < change < 0.1, change)
+
     def test_empty(self):
         for shape in ((0, 2, 8, 4), (2, 2, 0, 4)):
             q = torch.randn(shape)
@@ -151,6 +160,7 @@ class Module(unittest.TestCase):
             (dict(block_size=-1), "problem.block_size is -1"),
             (dict(pad="middle"), 'pad is "middle"'),
             (dict(scale=0.0), "scale is 0"),
+            (dict(intermediates="fp4"), 'intermediates is "fp4"'),
             (dict(mask=torch.ones(1, 7)), "the shape of mask is \\[1, 7\\]"),
             (dict(mask=torch.ones(1, 8)), "mask is torch.float32"),
             (dict(device="cpu:x"), "cpu:x"),

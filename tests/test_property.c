@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "convert.h"
+#include "e4m3_table.h"
 #include "execute.h"
 #include "harness.h"
 #include "head.h"
@@ -187,6 +188,37 @@ static void check_rounded(const test_entry *entry, test_report *report)
     test_inputs_free(&inputs);
 }
 
+/* Every head's values are the table's numbers times another power of 2. */
+static void fill_table(test_inputs *inputs)
+{
+    for (int64_t h = 0; h < inputs->v.heads; h++)
+        for (int64_t f = 0; f < inputs->v.features; f++)
+            test_tensor_set(&inputs->v, 0, h, 0, f, ldexpf(e4m3_table[f].value, (int)h - 4));
+}
+
+/* With fp8 intermediates one token's output is its value as e4m3 holds it, to the bit. */
+static void check_e4m3(const test_entry *entry, test_report *report)
+{
+    reference *r = test_reference(entry);
+    test_inputs inputs;
+    float *out;
+
+    test_inputs_relayout(&inputs, &r->inputs, entry->c);
+    if (inputs.v.features != E4M3_TABLE)
+        test_fail(report, "the case has %d features", (int)inputs.v.features);
+    fill_table(&inputs);
+    out = test_compute(entry, &inputs, report);
+    for (size_t i = 0; out != NULL && i < r->out.count; i++) {
+        int h = (int)i / E4M3_TABLE, f = (int)i % E4M3_TABLE;
+        float wanted = ldexpf(e4m3_table[f].rounded, h - 4);
+        if (out[i] != wanted)
+            test_fail(report, "%.9g times 2^%d became %.9g instead of %.9g",
+                      (double)e4m3_table[f].value, h - 4, (double)out[i], (double)wanted);
+    }
+    free(out);
+    test_inputs_free(&inputs);
+}
+
 /* v = 1 in feature k for the tokens of block k, so that the output is the weights of the blocks. */
 static void fill_block_numbers(test_inputs *inputs)
 {
@@ -233,6 +265,7 @@ static const char *const linear_cases[] = {
     "mask_blocks",   "vit_steps_2", NULL,
 };
 static const char *const rounded_cases[] = {"mixed_one_token", NULL};
+static const char *const e4m3_cases[] = {"fp8_one_token", NULL};
 static const char *const block_cases[] = {"equal_blocks_value_dim_m", NULL};
 
 static const test_definition definitions[] = {
@@ -241,6 +274,7 @@ static const test_definition definitions[] = {
     {"scaled", check_scaled, SCOPE_VARIANT, 0, linear_cases, NULL},
     {"additive", check_additive, SCOPE_VARIANT, 1u << MONARCH_F32, linear_cases, NULL},
     {"rounded", check_rounded, SCOPE_VARIANT, 0, rounded_cases, NULL},
+    {"e4m3", check_e4m3, SCOPE_VARIANT, 0, e4m3_cases, NULL},
     {"equal_blocks", check_equal_blocks, SCOPE_VARIANT, 0, block_cases, NULL},
 };
 

@@ -157,7 +157,7 @@ def test_map():
 
 COLUMNS = ('date,commit,device,driver,backend,variant,threads,dtype,batch,heads,tokens,head_dim,'
            'value_dim,block,steps,us_median,us_min,us_p10,us_p90,gflops,gbs,floor_us,'
-           'host_us,rel_error,seed')
+           'host_us,rel_error,seed,intermediates')
 
 
 def bench_rows(*arguments):
@@ -174,7 +174,7 @@ def test_bench():
     row = rows[0]
     want = {'backend': 'cpu', 'threads': '1', 'dtype': 'f32', 'batch': '2', 'heads': '2',
             'tokens': '50', 'head_dim': '8', 'value_dim': '6', 'block': '7', 'steps': '2',
-            'seed': '11'}
+            'seed': '11', 'intermediates': 'default'}
     check('bench --csv values', want.items() <= row.items() and result.returncode == 0, row)
     times = [float(row[c]) for c in ('us_min', 'us_p10', 'us_median', 'us_p90')]
     check('bench times', times == sorted(times) and times[0] > 0.0 and
@@ -193,6 +193,9 @@ def test_bench():
     check('bench --list', result.returncode == 0 and
           [(r['dtype'], r['tokens'], r['steps']) for r in rows] ==
           [('f16', '32', '1'), ('bf16', '30', '3')], result)
+    result, rows = bench_rows('--shape', '1,2,256,32', '--dtype', 'f16', '--intermediates', 'fp8')
+    check('bench --intermediates fp8', result.returncode == 0 and
+          rows[0]['intermediates'] == 'fp8' and 1e-3 < float(rows[0]['rel_error']) < 0.1, result)
     # Scores in the thousands leave what f32 can hold of the weights: the check must see it.
     result, rows = bench_rows('--shape', '1,1,512,256', '--scale', '20', '--steps', '3')
     check('bench fails when the result is off', result.returncode == 1 and len(rows) == 1 and

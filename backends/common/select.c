@@ -18,6 +18,18 @@ static monarch_status check_name(const mn_variant *const *table, uint32_t count,
                    device->info.backend, device->info.index, device->info.variants);
 }
 
+monarch_status mn_refuse_fp8(const monarch_device *device, const mn_program *program,
+                             monarch_error *error)
+{
+    if (program->problem.intermediates != MONARCH_INTERMEDIATES_FP8)
+        return MONARCH_OK;
+    return mn_fail(error, MONARCH_ERROR_UNSUPPORTED,
+                   "fp8 intermediates on %s:%" PRIu32
+                   ": no variant of the %s backend has them; cpu "
+                   "and cuda devices do",
+                   device->info.backend, device->info.index, device->info.backend);
+}
+
 monarch_status mn_select_runs(const mn_variant *const *table, uint32_t count,
                               const monarch_device *device, const mn_program *program,
                               const mn_select_options *options, mn_run *runs, uint32_t *run_count,

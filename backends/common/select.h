@@ -30,6 +30,10 @@ typedef struct mn_variant {
                         const mn_program *program, uint32_t first, uint32_t count);
 } mn_variant;
 
+/* Refuses fp8 intermediates on behalf of a backend none of whose variants has them. */
+monarch_status mn_refuse_fp8(const monarch_device *device, const mn_program *program,
+                             monarch_error *error);
+
 /*
  * Covers a program with runs: at each step the first variant of the table that accepts and suits
  * it, or only the one that the options force. The last variant must suit whatever it accepts. Fails

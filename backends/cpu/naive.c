@@ -115,6 +115,9 @@ static void weighted_sum(const group *g, int64_t row, const mn_operand *values,
                 sum += g->scores[c] * load(g, values, c, f);
         store(g, out, row, f, sum);
     }
+    if (out->e4m3) /* slots are f32 here, features adjacent */
+        mn_round_row_e4m3(
+            (float *)(void *)mn_cpu_at(g->exec, out, g->batch, g->head, g->index, row), out->width);
 }
 
 static void run_right(const group *g)

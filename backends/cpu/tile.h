@@ -90,6 +90,8 @@ static inline void store_view(const rows_view *view, int64_t x, float factor, fl
 {
     store_row(view->operand->dtype, view->base + x * view->row, view->operand->feature,
               view->operand->width, factor, row);
+    if (view->operand->e4m3) /* slots are f32 here, features adjacent */
+        mn_round_row_e4m3((float *)(void *)(view->base + x * view->row), view->operand->width);
 }
 
 static inline float *scalar_at(const rows_view *view, int64_t x)

@@ -106,7 +106,7 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
 static uint32_t covers(const mn_variant *variant, const monarch_device *device,
                        const mn_program *program, uint32_t first, uint32_t limit, mn_reason *reason)
 {
-    static const mn_cuda_most most = {WIDEST, LARGEST_GROUP, MOST_HEADS};
+    static const mn_cuda_most most = {WIDEST, LARGEST_GROUP, MOST_HEADS, false};
     const mn_cuda_limits *limits = mn_cuda_device_limits(device);
     if (!mn_cuda_takes_whole(variant, limits, program, first, limit, &most, reason))
         return 0;

@@ -37,6 +37,8 @@ static bool fits_elements(const monarch_problem *p, mn_reason *reason)
              p->out.strides.feature != 1)
         snprintf(reason->text, sizeof reason->text,
                  "a feature stride other than 1, which variant fused needs");
+    else if (p->intermediates == MONARCH_INTERMEDIATES_FP8)
+        return mn_cuda_refuse_fp8("fused", reason);
     else
         return true;
     return false;

@@ -35,7 +35,7 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
     const mn_step *step = &plan->program.steps[index];
     mn_params_from_step(plan, index, &launch[0].params);
     if (step->kind != MONARCH_STAGE_LEFT) {
-        set_kernel(&launch[0], "plain_row", step->rows);
+        set_kernel(&launch[0], step->mean.e4m3 ? "plain_row_fp8" : "plain_row", step->rows);
         return 1;
     }
     mn_params_set_stats(&launch[0].params, plan->scratch_offsets[run]);

@@ -33,10 +33,17 @@ static const float LEAST_SCALE = 0x1p-40f, MOST_SCALE = 0x1p40f;
 /* What follows from the shape of a problem: a pure function, asked by everyone. */
 typedef struct shape {
     int blocks, block, steps, panels;
+    bool fp8;
     int stages; /* of the pipeline; 0 where shared memory does not suffice */
     int64_t heads, work_groups;
     int lag, slots;
 } shape;
+
+static int64_t slot_bytes(const shape *s)
+{
+    return s->fp8 ? mn_ring_fp8_slot_bytes(s->blocks, s->block, s->panels)
+                  : mn_ring_slot_bytes(s->blocks, s->block, s->panels, s->steps);
+}
 
 static int64_t divide_up(int64_t a, int64_t b)
 {
@@ -54,7 +61,7 @@ static int64_t divide_up(int64_t a, int64_t b)
 static void set_ring(shape *s)
 {
     int64_t ahead = s->work_groups * s->stages, head = (int64_t)s->steps * (s->blocks + s->block);
-    int64_t slot = mn_ring_slot_bytes(s->blocks, s->block, s->panels, s->steps);
+    int64_t slot = slot_bytes(s);
     int64_t lag = divide_up(ahead - head / 16, head);
     lag = lag < LEAST_LAG ? LEAST_LAG : lag;
     while (lag < LONG_LAG && (2 * (lag + 1) + 1) * slot <= LONG_RING)
@@ -71,6 +78,7 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
                .block = (int)p->block_size,
                .steps = p->steps,
                .panels = features <= MN_PANEL_FEATURES ? 1 : 2,
+               .fp8 = p->intermediates == MONARCH_INTERMEDIATES_FP8,
                .heads = p->batch * p->heads};
     int side = mn_ring_side(s.blocks, s.block);
     for (int stages = LEAST_STAGES; stages <= MOST_STAGES; stages++)
@@ -83,12 +91,36 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
     return s;
 }
 
+/* Whether the kernels apply that ask nothing about a block. They add products to biases divided by
+   the scale. */
+static bool is_whole(const mn_program *program)
+{
+    const monarch_problem *p = &program->problem;
+    return !p->has_mask && p->tokens == program->blocks * p->block_size &&
+           program->blocks % MN_PANEL_FEATURES == 0 && p->block_size % MN_PANEL_FEATURES == 0 &&
+           p->head_dim % MN_PANEL_FEATURES == 0 && p->value_dim == p->head_dim &&
+           p->scale > LEAST_SCALE && p->scale < MOST_SCALE;
+}
+
+static bool fits_fp8(const mn_program *program, mn_reason *reason)
+{
+    const monarch_problem *p = &program->problem;
+    if (p->intermediates != MONARCH_INTERMEDIATES_FP8 ||
+        (is_whole(program) && p->steps == 1 && p->block_size <= MOST_NARROW))
+        return true;
+    snprintf(reason->text, sizeof reason->text,
+             "fp8 intermediates, which variant ring has for T = 1, blocks of 64 or 128 tokens, a "
+             "multiple of 64 of them, 64 or 128 features and no mask alone");
+    return false;
+}
+
 static uint32_t covers(const mn_variant *variant, const monarch_device *device,
                        const mn_program *program, uint32_t first, uint32_t limit, mn_reason *reason)
 {
-    static const mn_cuda_most most = {WIDEST, LARGEST_GROUP, MOST_HEADS};
+    static const mn_cuda_most most = {WIDEST, LARGEST_GROUP, MOST_HEADS, true};
     const mn_cuda_limits *limits = mn_cuda_device_limits(device);
-    if (!mn_cuda_takes_whole(variant, limits, program, first, limit, &most, reason))
+    if (!mn_cuda_takes_whole(variant, limits, program, first, limit, &most, reason) ||
+        !fits_fp8(program, reason))
         return 0;
     if (shape_of(program, limits).stages > 0)
         return program->step_count;
@@ -123,6 +155,8 @@ static bool suits(const mn_variant *variant, const monarch_device *device,
     int64_t tasks = p->steps * p->batch * p->heads * (program->blocks + p->block_size);
     bool boxes = !p->has_mask && has_vectors(&p->q, p->head_dim) &&
                  has_vectors(&p->k, p->head_dim) && has_vectors(&p->v, p->value_dim);
+    if (p->intermediates == MONARCH_INTERMEDIATES_FP8) /* beside it there is only plain */
+        return true;
     return boxes && p->block_size >= LEAST_GROUP && program->blocks >= LEAST_GROUP &&
            tasks >= LEAST_TASKS * mn_cuda_device_limits(device)->multiprocessors;
 }
@@ -134,19 +168,7 @@ static uint64_t scratch(const mn_variant *variant, const monarch_device *device,
     (void)first;
     (void)count;
     shape s = shape_of(program, mn_cuda_device_limits(device));
-    return (uint64_t)(mn_ring_counter_bytes(s.steps, s.slots) +
-                      s.slots * mn_ring_slot_bytes(s.blocks, s.block, s.panels, s.steps));
-}
-
-/* Whether the kernels apply that ask nothing about a block. They add products to biases divided by
-   the scale. */
-static bool is_whole(const mn_program *program)
-{
-    const monarch_problem *p = &program->problem;
-    return !p->has_mask && p->tokens == program->blocks * p->block_size &&
-           program->blocks % MN_PANEL_FEATURES == 0 && p->block_size % MN_PANEL_FEATURES == 0 &&
-           p->head_dim % MN_PANEL_FEATURES == 0 && p->value_dim == p->head_dim &&
-           p->scale > LEAST_SCALE && p->scale < MOST_SCALE;
+    return (uint64_t)(mn_ring_counter_bytes(s.steps, s.slots) + s.slots * slot_bytes(&s));
 }
 
 static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *plan, uint32_t run,
@@ -156,7 +178,7 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
     shape s = shape_of(&plan->program, mn_cuda_device_limits(plan->device));
     bool narrow = s.blocks <= MOST_NARROW && s.block <= MOST_NARROW;
     *out = (mn_cuda_launch){
-        .module = MN_CUDA_RING,
+        .module = s.fp8 ? MN_CUDA_RING_FP8 : MN_CUDA_RING,
         .threads = s.panels == 1 ? THREADS : THREADS_OF_TWO_PANELS,
         .shared_memory =
             (uint32_t)mn_ring_bytes(mn_ring_side(s.blocks, s.block), s.panels, s.stages),
@@ -168,7 +190,7 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
     out->ring = (mn_ring_params){
         .counter_bytes = mn_ring_counter_bytes(s.steps, s.slots),
         .tensor_bytes = mn_ring_tensor_bytes(s.blocks, s.block, s.panels),
-        .slot_bytes = mn_ring_slot_bytes(s.blocks, s.block, s.panels, s.steps),
+        .slot_bytes = slot_bytes(&s),
         .heads = (int32_t)s.heads,
         .lag = s.lag,
         .slots = s.slots,
@@ -178,8 +200,8 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
         .cleans =
             (s.blocks > s.block && s.block % 64 != 0) || (s.block > s.blocks && s.blocks % 64 != 0),
     };
-    snprintf(out->kernel, sizeof out->kernel, "ring_%s%s%s_%d", narrow ? "" : "wide_",
-             is_whole(&plan->program) ? "whole_" : "",
+    snprintf(out->kernel, sizeof out->kernel, "ring_%s%s%s%s_%d", s.fp8 ? "fp8_" : "",
+             narrow ? "" : "wide_", is_whole(&plan->program) && !s.fp8 ? "whole_" : "",
              monarch_dtype_name(plan->program.problem.q.dtype), s.panels * MN_PANEL_FEATURES);
     return 1;
 }

@@ -104,9 +104,10 @@ static map_shape slot_shape(const mn_program *program, const mn_ring_params *rin
     const monarch_problem *p = &program->problem;
     uint64_t block = (uint64_t)p->block_size, blocks = (uint64_t)program->blocks;
     int64_t row = ring->tensor_bytes / (int64_t)(block * blocks);
+    bool fp8 = p->intermediates == MONARCH_INTERMEDIATES_FP8;
+    uint64_t tensors = fp8 ? 1 : 2 * (uint64_t)p->steps; /* of one, two elements count as one */
     return (map_shape){
-        .extent = {(uint64_t)row / ELEMENT, block, blocks, 2 * (uint64_t)p->steps,
-                   (uint64_t)ring->slots},
+        .extent = {(uint64_t)row / ELEMENT, block, blocks, tensors, (uint64_t)ring->slots},
         .stride = {0, row, (int64_t)block * row, ring->tensor_bytes, ring->slot_bytes},
         .box = {MN_PANEL_FEATURES, (uint32_t)block, 1, 1, 1}};
 }

@@ -96,7 +96,14 @@ static bool adjacent(const mn_operand *operand, monarch_dtype dtype, const char 
     return false;
 }
 
-bool mn_cuda_same_elements(const mn_step *step, const char *variant, mn_reason *reason)
+bool mn_cuda_refuse_fp8(const char *variant, mn_reason *reason)
+{
+    snprintf(reason->text, sizeof reason->text,
+             "fp8 intermediates, which variant %s does not have; plain has them", variant);
+    return false;
+}
+
+static bool same_dtype(const mn_step *step, const char *variant, mn_reason *reason)
 {
     monarch_dtype dtype = step->queries.dtype;
     return adjacent(&step->queries, dtype, variant, reason) &&
@@ -106,10 +113,17 @@ bool mn_cuda_same_elements(const mn_step *step, const char *variant, mn_reason *
            adjacent(&step->result, dtype, variant, reason);
 }
 
+bool mn_cuda_same_elements(const mn_step *step, const char *variant, mn_reason *reason)
+{
+    if (step->keys.e4m3 || step->mean.e4m3)
+        return mn_cuda_refuse_fp8(variant, reason);
+    return same_dtype(step, variant, reason);
+}
+
 static bool same_elements(const mn_program *program, const char *variant, mn_reason *reason)
 {
     for (uint32_t i = 0; i < program->step_count; i++)
-        if (!mn_cuda_same_elements(&program->steps[i], variant, reason))
+        if (!same_dtype(&program->steps[i], variant, reason))
             return false;
     return true;
 }
@@ -127,6 +141,8 @@ bool mn_cuda_takes_whole(const mn_variant *variant, const mn_cuda_limits *limits
         snprintf(reason->text, sizeof reason->text,
                  "compute capability %d.%d; variant %s needs 9.0", limits->capability / 10,
                  limits->capability % 10, name);
+    else if (p->intermediates == MONARCH_INTERMEDIATES_FP8 && !most->fp8)
+        return mn_cuda_refuse_fp8(name, reason);
     else if (p->q.dtype == MONARCH_F32)
         snprintf(reason->text, sizeof reason->text, "f32; variant %s needs f16 or bf16", name);
     else if (features > most->features)

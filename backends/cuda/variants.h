@@ -17,6 +17,7 @@ typedef enum mn_cuda_module {
     MN_CUDA_CLUSTER,
     MN_CUDA_HOPPER,
     MN_CUDA_RING,
+    MN_CUDA_RING_FP8,
     MN_CUDA_MODULES
 } mn_cuda_module;
 
@@ -62,13 +63,17 @@ bool mn_cuda_has_code(const mn_cuda_limits *limits, const char *variant, mn_reas
 
 /* What variants that run single steps share. */
 
-/* Whether all matrices of a step have one dtype and adjacent features. */
+/* Writes that the variant has no fp8 intermediates to `reason`. False. */
+bool mn_cuda_refuse_fp8(const char *variant, mn_reason *reason);
+
+/* Whether all matrices of a step have one dtype, adjacent features and no fp8. */
 bool mn_cuda_same_elements(const mn_step *step, const char *variant, mn_reason *reason);
 
 /* What variants that run all stages on compute capability 9.0 share: f16 and bf16, and no more than
    this. */
 typedef struct mn_cuda_most {
     int features, group, heads; /* group: blocks, and tokens of one; heads: of all batches */
+    bool fp8;                   /* may have fp8 intermediates, of one step */
 } mn_cuda_most;
 
 bool mn_cuda_takes_whole(const mn_variant *variant, const mn_cuda_limits *limits,

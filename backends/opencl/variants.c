@@ -50,6 +50,7 @@ monarch_status mn_opencl_select(const monarch_device *device, const mn_program *
     const mn_variant *bases[VARIANTS];
     uint32_t count = 0;
     MN_TRY(check_counts(program, error));
+    MN_TRY(mn_refuse_fp8(device, program, error));
     for (int i = 0; i < VARIANTS; i++)
         if (is_listed(table[i], mn_opencl_device_limits(device)))
             bases[count++] = &table[i]->base;

@@ -53,6 +53,7 @@ monarch_status mn_vulkan_select(const monarch_device *device, const mn_program *
 {
     const mn_variant *bases[VARIANTS];
     MN_TRY(check_counts(program, error));
+    MN_TRY(mn_refuse_fp8(device, program, error));
     for (int i = 0; i < VARIANTS; i++)
         bases[i] = &table[i]->base;
     return mn_select_runs(bases, VARIANTS, device, program, options, runs, run_count, error);

@@ -33,6 +33,7 @@ _monarch_value()
         --compare) _monarch_words 'exact' "$2" ;;
         --pad) _monarch_words 'end begin' "$2" ;;
         --dtype) _monarch_words 'f32 f16 bf16' "$2" ;;
+        --intermediates) _monarch_words 'default fp8' "$2" ;;
         --device) _monarch_words 'cpu cuda opencl vulkan' "$2" ;;
         --variant) _monarch_words "$(monarch devices 2>/dev/null |
             sed -n 's/^  variants *//p')" "$2" ;;
@@ -46,7 +47,8 @@ _monarch()
 {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local command=${COMP_WORDS[1]}
-    local problem='--block --steps --pad --scale --dtype --device --variant --threads --help'
+    local problem='--block --steps --pad --scale --dtype --intermediates --device --variant
+        --threads --help'
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
         _monarch_words 'run devices bench map verify --help --version' "$word"

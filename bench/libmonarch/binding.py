@@ -11,6 +11,7 @@ from pathlib import Path
 F32, F16, BF16 = 0, 1, 2
 DTYPES = {"f32": F32, "f16": F16, "bf16": BF16}
 PADS = {"end": 0, "begin": 1}
+INTERMEDIATES = {"default": 0, "fp8": 1}
 UNSUPPORTED = 2
 
 
@@ -31,7 +32,7 @@ class Problem(c.Structure):
         ("struct_size", c.c_uint32), ("steps", c.c_int32),
         *[(name, c.c_int64) for name in ("batch", "heads", "kv_heads", "tokens", "head_dim",
                                          "value_dim", "block_size")],
-        ("scale", c.c_float), ("pad", c.c_int), ("has_mask", c.c_int32), ("reserved", c.c_int32),
+        ("scale", c.c_float), ("pad", c.c_int), ("has_mask", c.c_int32), ("intermediates", c.c_int),
         *[(name, Tensor) for name in ("q", "k", "v", "out")],
         ("mask_strides", Strides),
     ]

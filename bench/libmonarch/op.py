@@ -8,7 +8,7 @@ from .errors import InvalidArgumentError
 
 
 def monarch_attention(q, k, v, mask=None, block_size=0, steps=1, pad="end", scale=None, device="",
-                      variant=""):
+                      variant="", intermediates="default"):
     """MonarchAttention, the structured stand-in for softmax(scale * q k') v.
 
     q: [batch, heads, tokens, dim]; k: the same with heads or a divisor of it; v: as k, with a dim
@@ -21,7 +21,8 @@ def monarch_attention(q, k, v, mask=None, block_size=0, steps=1, pad="end", scal
     block_size: 0 = chosen from the number of tokens. steps: rounds of the method, 1 or more.
     pad: "end" or "begin". scale: None = 1 / sqrt(dim). device: for tensors on the CPU, a device of
     the library's to run on ("cpu", "opencl:0", "vulkan"); those other than cpu take copies.
-    variant: force an implementation by name.
+    variant: force an implementation by name. intermediates: "default" or "fp8", how the means of
+    keys and values are handed from stage to stage; fp8 is less exact, and not on every device.
 
     Returns [batch, heads, tokens, dim of v], in the layout of q. On CUDA tensors the work is
     enqueued on the current stream. Raises a MonarchError with the library's message. There is no
@@ -32,10 +33,10 @@ def monarch_attention(q, k, v, mask=None, block_size=0, steps=1, pad="end", scal
     elif scale == 0:
         raise InvalidArgumentError("scale is 0; None stands for 1 / sqrt(dim)")
     return torch.ops.monarch.attention(q, k, v, mask, block_size, steps, pad, float(scale), device,
-                                       variant)
+                                       variant, intermediates)
 
 
-def _check(q, k, v, mask, pad):
+def _check(q, k, v, mask, pad, intermediates):
     """What the library cannot see from sizes and strides alone."""
     def wrong(text):
         raise InvalidArgumentError(text)
@@ -55,6 +56,8 @@ def _check(q, k, v, mask, pad):
               f"{list(v.shape)}; only heads of k and v, and dim of v, may differ from q's")
     if pad not in binding.PADS:
         wrong(f'pad is "{pad}"; "end" or "begin" is accepted')
+    if intermediates not in binding.INTERMEDIATES:
+        wrong(f'intermediates is "{intermediates}"; "default" or "fp8" is accepted')
     if mask is None:
         return
     if mask.shape != q.shape[:1] + q.shape[2:-1]:
@@ -81,17 +84,17 @@ def _dense(x):
 @torch.library.custom_op("monarch::attention", mutates_args=())
 def _attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None,
                block_size: int, steps: int, pad: str, scale: float, device: str,
-               variant: str) -> torch.Tensor:
-    _check(q, k, v, mask, pad)
+               variant: str, intermediates: str = "default") -> torch.Tensor:
+    _check(q, k, v, mask, pad, intermediates)
     out = _output(q, v)
-    runtime.run(_dense(q), _dense(k), _dense(v), mask, out, (block_size, steps, pad, scale),
-                device, variant)
+    runtime.run(_dense(q), _dense(k), _dense(v), mask, out,
+                (block_size, steps, pad, scale, intermediates), device, variant)
     return out
 
 
 @_attention.register_fake
-def _(q, k, v, mask, block_size, steps, pad, scale, device, variant):
-    _check(q, k, v, mask, pad)
+def _(q, k, v, mask, block_size, steps, pad, scale, device, variant, intermediates="default"):
+    _check(q, k, v, mask, pad, intermediates)
     return _output(q, v)
 
 

@@ -154,20 +154,22 @@ def _mask_strides(mask, blocked):
 
 
 def _problem(q, k, v, mask, out, settings):
-    block_size, steps, pad, scale = settings
+    block_size, steps, pad, scale, intermediates = settings
     blocked = q.dim() == 5
     tensor = [Tensor(DTYPES[x.dtype], _strides(x, blocked)) for x in (q, k, v, out)]
     return Problem(
         steps=steps, batch=q.shape[0], heads=q.shape[1], kv_heads=k.shape[1],
         tokens=q.shape[2] * q.shape[3] if blocked else q.shape[2], head_dim=q.shape[-1],
         value_dim=v.shape[-1], block_size=q.shape[3] if blocked else block_size, scale=scale,
-        pad=binding.PADS[pad], has_mask=mask is not None, q=tensor[0], k=tensor[1], v=tensor[2],
+        pad=binding.PADS[pad], intermediates=binding.INTERMEDIATES[intermediates],
+        has_mask=mask is not None, q=tensor[0], k=tensor[1], v=tensor[2],
         out=tensor[3],
         mask_strides=Strides() if mask is None else _mask_strides(mask, blocked))
 
 
 def run(q, k, v, mask, out, settings, device, variant):
-    """Writes `out`. settings = (block_size, steps, pad, scale); all shapes are checked already.
+    """Writes `out`. settings = (block_size, steps, pad, scale,
+    intermediates); all shapes are checked already.
     device: a name of the library's for tensors on the CPU; others run where they are."""
     if q.is_cuda:
         kind, name = CUDA, f"cuda:{q.get_device()}"

@@ -70,6 +70,33 @@ typedef struct monarch_tensor {
 enum { MONARCH_MAX_STEPS = 64 };
 
 /*
+ * How the means that a stage hands to the next are kept, of keys (aL / s) and of values (y). cL,
+ * aR / cR and cR never change with it, nor do scores, softmax and sums: those are f32.
+ *
+ * DEFAULT: in f32 or in the dtype of the tensors, as the device has it.
+ *
+ * FP8: as OCP e4m3 numbers (4 bits of exponent, 3 of mantissa, largest 448, no infinities) with a
+ * power of two for each row: a row x becomes
+ *
+ *     x'[f] = 2^e * e4m3(x[f] / 2^e),      2^e the least with |x[f]| <= 448 * 2^e for all f,
+ *
+ * rounded to nearest, ties to even. e is at least -126; in kernels for f16 tensors at least -15,
+ * where e4m3 has the finest step of f16. Infinite elements become finite ones, NaN stays. An
+ * element is off by up to 1/16 of itself, or by 2^(e-10) if that is more. Above 63488 the nearest
+ * is 65536, which f16 does not have: variant ring takes 61440 there, others may end at infinity.
+ *
+ * Where kernels store numbers so, this halves what is handed on, which pays where that is what they
+ * wait for; docs/choosing.md has the errors it brings. cpu devices can do it, and cuda devices with
+ * variant plain, and ring for T = 1 and whole blocks; all else answers UNSUPPORTED and says so. cpu
+ * devices and variant plain round the numbers without storing them smaller: to try what a model
+ * makes of it.
+ */
+typedef enum monarch_intermediates {
+    MONARCH_INTERMEDIATES_DEFAULT = 0,
+    MONARCH_INTERMEDIATES_FP8 = 1
+} monarch_intermediates;
+
+/*
  * The descriptor: a pure value. Fill it with monarch_problem_default, then set what differs.
  * Zero means the default in every field where a default is named.
  */
@@ -87,13 +114,13 @@ typedef struct monarch_problem {
     float scale;          /* s, at most 2^126 in magnitude; 0 = 1 / sqrt(head_dim) */
     monarch_pad pad;      /* where padding goes when B does not divide N */
     int32_t has_mask;     /* 1: execute takes a key mask, one byte per token, 0 = masked */
-    int32_t reserved;     /* 0 */
-    monarch_tensor q;     /* [batch, heads, tokens, head_dim] */
-    monarch_tensor k;     /* [batch, kv_heads, tokens, head_dim] */
-    monarch_tensor v;     /* [batch, kv_heads, tokens, value_dim] */
-    monarch_tensor out;   /* [batch, heads, tokens, value_dim]; no two elements may coincide.
-                             Each stride must step over all that smaller ones span, so layouts
-                             whose axes interleave are refused as well */
+    monarch_intermediates intermediates; /* how aL and y are kept between stages; was 0 before */
+    monarch_tensor q;                    /* [batch, heads, tokens, head_dim] */
+    monarch_tensor k;                    /* [batch, kv_heads, tokens, head_dim] */
+    monarch_tensor v;                    /* [batch, kv_heads, tokens, value_dim] */
+    monarch_tensor out; /* [batch, heads, tokens, value_dim]; no two elements may coincide.
+                           Each stride must step over all that smaller ones span, so layouts
+                           whose axes interleave are refused as well */
     monarch_strides mask_strides; /* of the mask, in bytes: batch, block, token as above; head
                                      and feature 0. All zero = packed [batch, tokens] */
 } monarch_problem;

@@ -25,6 +25,9 @@ extern "C" {
  *   left_out      aL, cL, y    the output tensor
  *
  *   (*) not in stage 0, which takes its rows from Q
+ *
+ * With fp8 intermediates aL / s and y come out rounded to that; as inputs they are rounded to what
+ * the device keeps them in, f32 or the dtype of the tensors.
  */
 typedef struct monarch_stage_values {
     float *aL; /* [.., head_dim]: s * sum_i R K */

@@ -123,6 +123,14 @@ MN_LAYOUT_FUNCTION long long mn_ring_slot_bytes(int blocks, int block, int panel
            4LL * steps * block * mn_panel_rows(blocks);
 }
 
+/* With fp8 intermediates, T = 1: aL/s and y together are one tensor, and cL comes with 4 bytes
+ * more.
+ */
+MN_LAYOUT_FUNCTION long long mn_ring_fp8_slot_bytes(int blocks, int block, int panels)
+{
+    return mn_ring_tensor_bytes(blocks, block, panels) + 8LL * block * mn_panel_rows(blocks);
+}
+
 /*
  * The cluster kernel. Rows of 64 or 128 features, in one panel or two. A work-group, one of `size`
  * that share a head, holds some blocks at a time, each with q, k and v; and of each of its

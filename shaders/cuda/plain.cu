@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math_constants.h>
 
+#include "shaders/cuda/e4m3.cuh"
 #include "shaders/cuda/scalar.cuh"
 
 /*
@@ -128,36 +129,55 @@ template <typename Term> static __device__ Softmax softmax(mn_i64 count, const T
     return s;
 }
 
-/* out[row] = sum over x of weight(x) times row x of `values`; weight 0 never touches a value. */
+/* A feature of a thread: sum over x of weight(x) times row x of `values`, 0 from feature `width`
+   on; weight 0 never touches a value. */
 template <typename Term>
-static __device__ void weighted_sum(const Place &at, mn_i64 count, const Softmax &s,
+static __device__ float weighted_sum(const Place &at, mn_i64 count, const Softmax &s,
+                                     const Term &value_of, const mn_operand_params &values,
+                                     mn_i64 feature, mn_i64 width)
+{
+    __shared__ float weights[THREADS];
+    float sum = 0.0f;
+    for (mn_i64 first = 0; first < count; first += THREADS) {
+        mn_i64 x = first + threadIdx.x;
+        float value = x < count ? value_of(x) : -CUDART_INF_F;
+        __syncthreads();
+        weights[threadIdx.x] = value == -CUDART_INF_F ? 0.0f : exp2f(value - s.largest) / s.sum;
+        __syncthreads();
+#pragma unroll 1
+        for (mn_i64 i = 0; i < THREADS && feature < width; i++) {
+            if (weights[i] == 0.0f)
+                continue;
+            mn_i64 row = mn_row_offset(values, at.batch, at.head, at.group, first + i);
+            sum = fmaf(weights[i], mn_load_element(values, row + feature * values.feature), sum);
+        }
+    }
+    return sum;
+}
+
+/* out[row] = weighted sum. FP8: as e4m3 with a power of two for the row would hold it; as long as
+   the row's largest is not known all sums are computed for that alone. */
+template <bool FP8, typename Term>
+static __device__ void weighted_row(const Place &at, mn_i64 count, const Softmax &s,
                                     const Term &value_of, const mn_operand_params &values,
                                     const mn_operand_params &out)
 {
-    __shared__ float weights[THREADS];
     if (out.width == 0)
         return;
+    float largest = 0.0f, scale = 1.0f;
+    for (mn_i64 chunk = 0; chunk < out.width && FP8; chunk += THREADS) {
+        float x = weighted_sum(at, count, s, value_of, values, chunk + threadIdx.x, out.width);
+        largest = fmaxf(largest, fabsf(x));
+    }
+    if (FP8)
+        scale = e4m3_scale(combine(largest, [](float a, float b) { return fmaxf(a, b); }));
     mn_i64 out_row = mn_row_offset(out, at.batch, at.head, at.group, at.row);
     for (mn_i64 chunk = 0; chunk < out.width; chunk += THREADS) {
         mn_i64 feature = chunk + threadIdx.x;
-        float sum = 0.0f;
-        for (mn_i64 first = 0; first < count; first += THREADS) {
-            mn_i64 x = first + threadIdx.x;
-            float value = x < count ? value_of(x) : -CUDART_INF_F;
-            __syncthreads();
-            weights[threadIdx.x] = value == -CUDART_INF_F ? 0.0f : exp2f(value - s.largest) / s.sum;
-            __syncthreads();
-#pragma unroll 1
-            for (mn_i64 i = 0; i < THREADS && feature < out.width; i++) {
-                if (weights[i] == 0.0f)
-                    continue;
-                mn_i64 row = mn_row_offset(values, at.batch, at.head, at.group, first + i);
-                sum =
-                    fmaf(weights[i], mn_load_element(values, row + feature * values.feature), sum);
-            }
-        }
+        float x = weighted_sum(at, count, s, value_of, values, feature, out.width);
         if (feature < out.width)
-            mn_store_element(out, out_row + feature * out.feature, sum);
+            mn_store_element(out, out_row + feature * out.feature,
+                             FP8 ? scale * round_e4m3(x / scale) : x);
     }
 }
 
@@ -169,8 +189,7 @@ static __device__ void store_weight(const mn_stage_params &p, const Place &at, f
 }
 
 /* RIGHT, RIGHT_VALUE and LEFT_OUT: one row each. */
-extern "C" __global__ void __launch_bounds__(THREADS)
-    plain_row(const __grid_constant__ mn_stage_params p)
+template <bool FP8> static __device__ void any_row(const mn_stage_params &p)
 {
     Place at;
     if (!find_place(p, p.rows, at))
@@ -181,10 +200,23 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     Softmax s = softmax(p.columns, value_of);
     /* cL = sum of P log P. Neither part is above 0, so nothing cancels. */
     store_weight(p, at, s.sum == 0.0f ? CUDART_INF_F : LN2 * (s.weighted / s.sum - log2f(s.sum)));
-    weighted_sum(at, p.columns, s, value_of, p.operand[MN_OPERAND_KEYS],
-                 p.operand[MN_OPERAND_MEAN]);
-    weighted_sum(at, p.columns, s, value_of, p.operand[MN_OPERAND_VALUES],
-                 p.operand[MN_OPERAND_RESULT]);
+    weighted_row<FP8>(at, p.columns, s, value_of, p.operand[MN_OPERAND_KEYS],
+                      p.operand[MN_OPERAND_MEAN]);
+    weighted_row<FP8>(at, p.columns, s, value_of, p.operand[MN_OPERAND_VALUES],
+                      p.operand[MN_OPERAND_RESULT]);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+    plain_row(const __grid_constant__ mn_stage_params p)
+{
+    any_row<false>(p);
+}
+
+/* Of the RIGHT kinds. */
+extern "C" __global__ void __launch_bounds__(THREADS)
+    plain_row_fp8(const __grid_constant__ mn_stage_params p)
+{
+    any_row<true>(p);
 }
 
 /* LEFT, first launch: largest score and log2 of the sum, for each row that is there. */
@@ -213,6 +245,6 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     auto value_of = [&](mn_i64 x) { return term(p, at, x); };
     Softmax s = softmax(p.rows, value_of);
     store_weight(p, at, s.sum == 0.0f ? 0.0f : exp2f(s.largest) * s.sum);
-    weighted_sum(at, p.rows, s, value_of, p.operand[MN_OPERAND_QUERIES],
-                 p.operand[MN_OPERAND_MEAN]);
+    weighted_row<false>(at, p.rows, s, value_of, p.operand[MN_OPERAND_QUERIES],
+                        p.operand[MN_OPERAND_MEAN]);
 }

@@ -26,7 +26,7 @@ template <> struct ring_registers<2> {
 };
 
 /* The part of one warp in a work-group. */
-template <class E, int PANELS, int GROUPS> struct ring_worker {
+template <class E, int PANELS, int GROUPS, bool FP8> struct ring_worker {
     static constexpr int threads = (GROUPS + 1) * WARPGROUP;
 
     const mn_stage_params &p;
@@ -35,14 +35,15 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
     ring_workspace workspace;
     int warp, lane; /* the warp among those that do not compute */
 
-    __device__ ring_row_loader<E, PANELS> row_loader() const
+    __device__ ring_row_loader<E, PANELS, FP8> row_loader() const
     {
         return {p, memory, workspace, lane};
     }
 
-    __device__ ring_box_loader<PANELS> box_loader(int index) const
+    __device__ ring_box_loader<PANELS, FP8> box_loader(int index) const
     {
-        return {p, r, memory, workspace, memory.full(index), policy_used_again()};
+        return {
+            p, r, memory, workspace, memory.full(index), memory.raw(index), policy_used_again()};
     }
 
     __device__ bool loads() const
@@ -93,10 +94,17 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
         if (lane == 0)
             memory.stage<PANELS>(index).task->stage = -1;
         __syncwarp();
+        tell_ended(memory.full(index));
+        if (FP8)
+            tell_ended(memory.raw(index));
+    }
+
+    __device__ void tell_ended(uint64_t *barrier) const
+    {
         if (lane == 0 || !r.uses_maps)
-            barrier_arrive(memory.full(index));
+            barrier_arrive(barrier);
         if (lane == 0 && !r.uses_maps)
-            barrier_arrive(memory.full(index));
+            barrier_arrive(barrier);
     }
 
     /* Tells other work-groups what is done, and cleans up for the next task in that place. A stage
@@ -149,9 +157,11 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
     {
         const int arrivals = r.uses_maps ? 1 : WARP + 1; /* of those that load */
         for (int i = 0; i < r.stages; i++) {
-            barrier_start(memory.full(i), arrivals + 1);
+            barrier_start(memory.full(i),
+                          arrivals + 1 + (FP8 ? ring_converter<E, PANELS>::threads : 0));
             /* All threads arrive: that one may do so for its warp is what racecheck cannot see. */
-            barrier_start(memory.normalised(i), mn_panel_rows(p.groups) / MN_TILE_ROWS * WARP);
+            barrier_start(memory.normalised(i),
+                          FP8 ? arrivals : mn_panel_rows(p.groups) / MN_TILE_ROWS * WARP);
             barrier_start(memory.done(i), GROUPS * WARPGROUP);
         }
         barrier_start(memory.counting(), 1);
@@ -184,21 +194,23 @@ template <class E, int PANELS, int GROUPS> struct ring_worker {
             load_all();
         else if (signals())
             signal_all(before);
+        else if (FP8)
+            ring_converter<E, PANELS>{p, r, memory, (warp - 2) * WARP + lane}.run();
     }
 };
 
-template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE>
+template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE, bool FP8 = false>
 __device__ __forceinline__ void ring(const mn_stage_params &p, const mn_ring_params &r)
 {
     char *const shared = dynamic_memory<1024>();
     const int warp = warp_index(), lane = threadIdx.x % WARP, group = warp / 4;
-    const ring_worker<E, PANELS, GROUPS> worker = {p,   r, {shared, r}, {p, r}, warp - 4 * GROUPS,
-                                                   lane};
+    const ring_worker<E, PANELS, GROUPS, FP8> worker = {
+        p, r, {shared, r}, {p, r}, warp - 4 * GROUPS, lane};
     const uint32_t before = worker.signals() ? worker.begin_counting() : 0;
     worker.begin();
     if (group < GROUPS) {
         take_registers<ring_registers<GROUPS>::compute>();
-        const ring_compute<E, PANELS, GROUPS, NARROW, WHOLE> compute = {
+        const ring_compute<E, PANELS, GROUPS, NARROW, WHOLE, FP8> compute = {
             p, r, worker.memory, worker.workspace, group, warp % 4, lane};
         compute.run();
     } else {

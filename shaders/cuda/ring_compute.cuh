@@ -9,12 +9,13 @@
  * registers all at once, and then one output after the other; more columns go by tiles, and both
  * outputs are in registers meanwhile. WHOLE: nothing is masked, blocks and their number are
  * multiples of 64 tokens, and rows fill their panels; without a question asked, code is shorter and
- * fetching it takes less of the time.
+ * fetching it takes less of the time. FP8: those of up to 128 tokens alone, T = 1, and what is
+ * handed on is e4m3, see ring_fp8.cuh.
  */
-template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE>
-struct ring_compute : ring_whole<E, PANELS, GROUPS, NARROW, WHOLE> {
+template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE, bool FP8>
+struct ring_compute : ring_whole<E, PANELS, GROUPS, NARROW, WHOLE, FP8> {
     static constexpr int TILE = 64;
-    using base = ring_whole<E, PANELS, GROUPS, NARROW, WHOLE>;
+    using base = ring_whole<E, PANELS, GROUPS, NARROW, WHOLE, FP8>;
     using base::lane;
     using base::memory;
     using base::p;
@@ -276,7 +277,9 @@ struct ring_compute : ring_whole<E, PANELS, GROUPS, NARROW, WHOLE> {
             const bool last = task.step() == p.steps - 1;
             if (!r.uses_maps)
                 fence_for_wgmma();
-            if (this->takes_whole(task, last))
+            if constexpr (FP8)
+                turn = this->take_whole(task, s, turn, true);
+            else if (this->takes_whole(task, last))
                 turn = this->take_whole(task, s, turn, last);
             else if (!task.left() && !last)
                 turn = take_all<RIGHT>(task, s, turn);

@@ -41,8 +41,8 @@ __device__ inline void ring_wait(const ring_workspace &workspace, const ring_sch
     __syncwarp();
 }
 
-/* Row by row, by a warp. */
-template <class E, int PANELS> struct ring_row_loader {
+/* Row by row, by a warp. FP8: LEFT's columns and values come as raw rows, see ring_fp8.cuh. */
+template <class E, int PANELS, bool FP8> struct ring_row_loader {
     static constexpr int step = WARP / 8; /* rows at a time */
 
     const mn_stage_params &p;
@@ -101,6 +101,15 @@ template <class E, int PANELS> struct ring_row_loader {
         tell(s.present, any);
     }
 
+    __device__ void load_raw(const ring_task &task, const ring_stage &s) const
+    {
+        const ring_terms *terms = workspace.terms(task.slot, task.index);
+        load(s.values, ring_slot_rows<PANELS>(workspace, 0, task), p.groups);
+        for (int x = lane; x < p.groups; x += WARP)
+            reinterpret_cast<float2 *>(s.off)[x] =
+                __ldcg(reinterpret_cast<const float2 *>(terms + x));
+    }
+
     __device__ void load_left(const ring_task &task, const ring_stage &s, bool last) const
     {
         const int end = mn_panel_rows(p.groups);
@@ -127,26 +136,37 @@ template <class E, int PANELS> struct ring_row_loader {
     __device__ void load_task(const ring_schedule &at, const ring_task &task, int index) const
     {
         const ring_stage s = memory.stage<PANELS>(index);
-        if (task.left())
+        if (FP8 && task.left())
+            load_raw(task, s);
+        if (FP8)
+            tell_loaded(memory.raw(index));
+        if (FP8 && task.left())
+            load(s.queries, tensor_rows<E>(p, MN_OPERAND_QUERIES, task.place(p), false), p.groups);
+        else if (task.left())
             load_left(task, s, at.is_last(task));
         else
             load_right(task, s, at.is_last(task));
         if (lane == 0)
             *s.task = task;
-        barrier_arrive_after_copies(memory.full(index));
+        tell_loaded(memory.full(index));
+    }
+
+    __device__ void tell_loaded(uint64_t *barrier) const
+    {
+        barrier_arrive_after_copies(barrier);
         __syncwarp();
         if (lane == 0)
-            barrier_arrive(memory.full(index)); /* for what was not copied but written */
+            barrier_arrive(barrier); /* for what was not copied but written */
     }
 };
 
 /* By boxes, by one thread. */
-template <int PANELS> struct ring_box_loader {
+template <int PANELS, bool FP8> struct ring_box_loader {
     const mn_stage_params &p;
     const mn_ring_params &r;
     const ring_memory &memory;
     const ring_workspace &workspace;
-    uint64_t *full;
+    uint64_t *full, *raw;
     uint64_t policy;
 
     __device__ void copy(char *panels, int map, int x, int y, int head, int batch) const
@@ -202,16 +222,34 @@ template <int PANELS> struct ring_box_loader {
             copy(s.values, MN_RING_SLOTS_ACROSS, task.index, 0, workspace.value_means(), task.slot);
     }
 
+    __device__ void copy_raw(const ring_task &task, const ring_stage &s, int head, int batch) const
+    {
+        const int terms = p.groups * (int)sizeof(ring_terms);
+        barrier_arrive_expecting(raw, PANELS * p.groups * MN_PANEL_ROW + terms);
+        ring_box_loader rows = *this;
+        rows.full = raw;
+        copy_bytes(s.off, workspace.terms(task.slot, task.index), terms, raw);
+        rows.copy(s.values, MN_RING_SLOTS_ACROSS, task.index, 0, 0, task.slot);
+        barrier_arrive_expecting(full, PANELS * p.groups * MN_PANEL_ROW);
+        ring_box_loader rest = *this;
+        rest.policy = policy_last_use();
+        rest.copy(s.queries, MN_RING_ACROSS, task.index, 0, head, batch);
+    }
+
     __device__ void load_task(const ring_schedule &at, const ring_task &task, int index) const
     {
         const ring_stage s = memory.stage<PANELS>(index);
         const int batch = (unsigned)task.head / (unsigned)p.heads;
         const int head = task.head - batch * p.heads;
         *s.task = task;
-        if (task.left())
+        if (FP8 && task.left())
+            copy_raw(task, s, head, batch);
+        else if (task.left())
             copy_left(task, s, at.is_last(task), head, batch);
         else
             copy_right(task, s, at.is_last(task), head, batch);
+        if (FP8 && !task.left())
+            barrier_arrive(raw);
     }
 };
 

@@ -94,6 +94,13 @@ struct ring_schedule {
     }
 };
 
+/* What a kernel with fp8 intermediates hands on of a row beside the row: cL in units of log2, and
+   of aL/s and y the power of two, the exponent's bits of f32: those of aL/s in the lowest 8. */
+struct alignas(8) ring_terms {
+    float entropy;
+    uint32_t exponents;
+};
+
 /* The workspace: counters of tasks done, then slots; see layout.h. */
 struct ring_workspace {
     const mn_stage_params &p;
@@ -131,6 +138,13 @@ struct ring_workspace {
         return base() + r.counter_bytes + slot * r.slot_bytes + number * r.tensor_bytes;
     }
 
+    /* With fp8 intermediates behind the one tensor: of a position in all blocks. */
+    __device__ ring_terms *terms(int slot, int position) const
+    {
+        return reinterpret_cast<ring_terms *>(tensor(slot, 1)) +
+               (int64_t)position * mn_panel_rows(p.groups);
+    }
+
     /* cL of a position in all blocks. */
     __device__ float *entropy(int slot, int step, int position) const
     {
@@ -143,8 +157,8 @@ struct ring_workspace {
 struct ring_stage {
     char *queries, *columns, *values; /* panels; `columns`: keys, or means of keys */
     float *bias;                      /* of each column: cL, or +inf for one that is absent */
-    float *off;      /* LEFT: of each query two terms to take off, one `side` apart */
-    int *present;    /* by warp: whether any column is there; then whether any query is */
+    float *off;   /* LEFT: of each query two terms to take off, one `side` apart; or ring_terms */
+    int *present; /* by warp: whether any column is there; then whether any query is */
     ring_task *task; /* its stage is -1 behind the last one */
 };
 
@@ -184,6 +198,12 @@ struct ring_memory {
     __device__ uint64_t *normalised(int index) const /* LEFT: all terms `off` are there */
     {
         return full(2 * r.stages + index);
+    }
+
+    /* In its place with fp8 intermediates, T = 1: what is to be converted is there, if anything. */
+    __device__ uint64_t *raw(int index) const
+    {
+        return normalised(index);
     }
 
     __device__ uint64_t *counting() const /* counters of all work-groups are ready */

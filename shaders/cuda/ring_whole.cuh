@@ -2,11 +2,11 @@
 #ifndef MN_CUDA_RING_WHOLE_CUH
 #define MN_CUDA_RING_WHOLE_CUH
 
-#include "shaders/cuda/ring_rows.cuh"
+#include "shaders/cuda/ring_fp8.cuh"
 
 /* Whole tasks, see ring_compute.cuh: nothing is asked about a column, and scores start from their
    biases. */
-template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE>
+template <class E, int PANELS, int GROUPS, bool NARROW, bool WHOLE, bool FP8>
 struct ring_whole : ring_rows<E, PANELS, GROUPS, WHOLE> {
     using base = ring_rows<E, PANELS, GROUPS, WHOLE>;
     using base::lane;
@@ -56,8 +56,9 @@ struct ring_whole : ring_rows<E, PANELS, GROUPS, WHOLE> {
         state.template finish<true>();
         for (int i = 0; i < 2; i++)
             factor[i] = reciprocal_fast(state.sum[i]);
-        if (!left && lane % 4 == 0)
+        if (!FP8 && !left && lane % 4 == 0)
             this->store_entropy(task, state, empty, a.row0 + lane / 4);
+        uint32_t exponents[2] = {};
 #pragma unroll 1
         for (int output = left ? 1 : 0; output < (last ? 2 : 1); output++) {
             outputs sums;
@@ -65,12 +66,41 @@ struct ring_whole : ring_rows<E, PANELS, GROUPS, WHOLE> {
             wgmma_begin();
             this->add_rows(sums, weights, output == 0 ? a.columns : a.values);
             wgmma_end();
+            if (FP8 && !left) {
+                store_raw(sums, factor, task, a, output, exponents);
+                continue;
+            }
             const int number =
                 output == 0 ? workspace.key_means(task.step()) : workspace.value_means();
             const panel_rows to = output == 1 && left
                                       ? tensor_rows<E>(p, MN_OPERAND_RESULT, task.place(p), false)
                                       : ring_slot_rows<PANELS>(workspace, number, task);
             this->store(sums, factor, a, to, left);
+        }
+        if (FP8 && !left && lane % 4 == 0)
+            store_terms(task, state, exponents, a.row0 + lane / 4);
+    }
+
+    /* 16 rows of aL/s or y, output 0 or 1, as e4m3; their exponents are added to `exponents`. */
+    __device__ __forceinline__ void store_raw(outputs &sums, const float (&factor)[2],
+                                              const ring_task &task, const part &a, int output,
+                                              uint32_t (&exponents)[2]) const
+    {
+        uint32_t now[2];
+        store_e4m3<E, PANELS>(sums, factor, ring_slot_rows<PANELS>(workspace, 0, task), a.row0,
+                              output, lane, now);
+        for (int i = 0; i < 2; i++)
+            exponents[i] |= now[i] << 8 * output;
+    }
+
+    __device__ void store_terms(const ring_task &task, const softmax_state &state,
+                                const uint32_t (&exponents)[2], int row) const
+    {
+        const float unit = -log2_e / p.scale;
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            const float entropy = entropy_of<false>(state.entropy[i], state.sum[i]) * unit;
+            workspace.terms(task.slot, row + 8 * i)[task.index] = {entropy, exponents[i]};
         }
     }
 

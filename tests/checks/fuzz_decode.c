@@ -148,7 +148,7 @@ static void spoil(reader *r, monarch_problem *p)
     else if (choice == WIDE + 5)
         p->has_mask = (int32_t)value;
     else if (choice == WIDE + 6)
-        p->reserved = (int32_t)value;
+        p->intermediates = (monarch_intermediates)value;
     else /* never more than the structure that is there */
         p->struct_size = bits % ((uint32_t)sizeof *p + 1);
 }

@@ -173,6 +173,17 @@ static void set_scale_negative(monarch_problem *p)
     p->scale = -1.0f;
 }
 
+static void set_fp8(monarch_problem *p)
+{
+    p->intermediates = MONARCH_INTERMEDIATES_FP8;
+}
+
+static void set_whole_blocks(monarch_problem *p)
+{
+    p->tokens = 4096;
+    p->block_size = p->head_dim = p->value_dim = 64;
+}
+
 static const feature features[] = {
     {"f32", as_it_is},
     {"f16", set_f16},
@@ -204,11 +215,13 @@ static const feature features[] = {
     {"2^20-tokens", set_long},
     {"2^31-elements", set_elements_2_31},
     {"scale-negative", set_scale_negative},
+    {"whole-blocks", set_whole_blocks},
+    {"fp8", set_fp8},
 };
 
 enum {
     FEATURES = sizeof features / sizeof *features,
-    MOST_LINES = 64,
+    MOST_LINES = 128,
     MOST_TESTS = 1024,
     MOST_JOINED = 4
 };
@@ -259,7 +272,8 @@ static void add_word(const char *path, const line *where, const char *word)
 {
     if (strcmp(word, "all") == 0) {
         for (size_t i = 0; i < FEATURES; i++)
-            add_entry(path, where, features[i].name)->what[0] = &features[i];
+            if (features[i].apply != set_fp8)
+                add_entry(path, where, features[i].name)->what[0] = &features[i];
         return;
     }
     entry *e = add_entry(path, where, word);

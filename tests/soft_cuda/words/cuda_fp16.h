@@ -34,6 +34,22 @@ static inline __half2 __floats2half2_rn(float x, float y)
     return {__half(x), __half(y)};
 }
 
+static inline __half2 __float2half2_rn(float x)
+{
+    return {__half(x), __half(x)};
+}
+
+static inline float2 __half22float2(__half2 x)
+{
+    return {__half2float(x.x), __half2float(x.y)};
+}
+
+static inline __half2 __hmul2(__half2 a, __half2 b)
+{
+    return {__half(__half2float(a.x) * __half2float(b.x)),
+            __half(__half2float(a.y) * __half2float(b.y))};
+}
+
 static inline __half __ushort_as_half(uint16_t bits)
 {
     __half x;
