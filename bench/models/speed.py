@@ -151,14 +151,16 @@ def measure(name, batch, tokens, choices, device, budget):
                 print(f"left out: {name}, {batch} x {tokens}, a graph: not enough memory")
         for way, function in ways.items():
             ms = time_calls(function, device, budget)
-            exact.setdefault(way, ms[0])
+            if choice is None:
+                exact[way] = ms[0]
             block = "" if choice is None else (choice["block_size"] or
                                                block_of(tokens, choice["steps"]))
             yield {"model": name, "batch": batch, "tokens": tokens, "dtype": str(dtype)[6:],
                    "attention": "exact" if choice is None else "monarch", "block_size": block,
                    "steps": "" if choice is None else choice["steps"], "call": way,
                    "ms": ms[0], "ms_p10": ms[1], "ms_p90": ms[2],
-                   "tokens_per_s": batch * tokens / ms[0] * 1e3, "speedup": exact[way] / ms[0],
+                   "tokens_per_s": batch * tokens / ms[0] * 1e3,
+                   "speedup": exact[way] / ms[0] if way in exact else "",
                    "rel_error": error}
 
 
@@ -194,7 +196,7 @@ def main():
                 file.flush()
                 print(f"{name:13} {batch:3} x {tokens:6} {row['attention']:7} T={row['steps']!s:1} "
                       f"B={row['block_size']!s:4} {row['call']:6} {row['ms']:9.3f} ms "
-                      f"x{row['speedup']:.2f}", flush=True)
+                      f"x{row['speedup'] or float('nan'):.2f}", flush=True)
 
 
 if __name__ == "__main__":
