@@ -95,7 +95,7 @@ export ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=0
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1
 # OpenCL on processors: what it compiles stays here, what it leaves behind at the end is not ours.
-export LSAN_OPTIONS=use_tls=0:suppressions=$PWD/tests/checks/lsan.supp # see tests/meson.build
+export LSAN_OPTIONS=suppressions=$PWD/tests/checks/lsan.supp
 export POCL_CACHE_DIR=$PWD/$root/pocl
 mkdir -p "$POCL_CACHE_DIR"
 
