@@ -100,6 +100,11 @@ def times_exact(speed, row):
     return exact / float(row["ms"])
 
 
+def thousands(text):
+    value = float(text) / 1e3
+    return f"{value:.0f}" if value >= 100 else f"{value:.2f}"
+
+
 def speed_table(speed, device, call):
     mine = [row for row in speed if row["device"] == device and row["call"] == call]
     if not mine:
@@ -110,7 +115,7 @@ def speed_table(speed, device, call):
                      "exact" if row["attention"] == "exact" else
                      f"T={row['steps']}, B={row['block_size']}",
                      f"{float(row['ms']):.2f} ({float(row['ms_p10']):.2f} to "
-                     f"{float(row['ms_p90']):.2f})", f"{float(row['tokens_per_s']) / 1e3:.0f}",
+                     f"{float(row['ms_p90']):.2f})", thousands(row["tokens_per_s"]),
                      f"{times_exact(speed, row):.2f}",
                      f"{float(row['rel_error']):.0e}" if row["rel_error"] else ""])
     first = mine[0]
