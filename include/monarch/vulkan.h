@@ -72,7 +72,7 @@ typedef enum monarch_vulkan_feature {
      */
     MONARCH_VULKAN_SMALL_STORAGE = 1 << 3,
     /* subgroupSizeControl and computeFullSubgroups, with VK_EXT_subgroup_size_control before Vulkan
-       1.3: variants tiled, coopmat and coopmat2 */
+       1.3: variants coopmat and coopmat2 */
     MONARCH_VULKAN_SUBGROUP_SIZE = 1 << 4,
     /* VK_KHR_cooperative_matrix: cooperativeMatrix, shaderFloat16, vulkanMemoryModel: variant
        coopmat */

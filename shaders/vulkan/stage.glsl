@@ -13,7 +13,7 @@
 #extension GL_EXT_control_flow_attributes : require
 
 layout(local_size_x_id = 5) in;
-layout(constant_id = 0) const int WIDTH = 64;   // features of queries and keys, rounded up to 16
+layout(constant_id = 0) const int WIDTH = 64;   // features, rounded up to 16 at least
 layout(constant_id = 1) const int OUT = 64;     // features of an output that a work-group holds
 layout(constant_id = 2) const int DTYPE = DTYPE_F16;
 layout(constant_id = 3) const int ROWS = 32;
