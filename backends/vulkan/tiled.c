@@ -13,20 +13,24 @@
 enum {
     VECTOR = 16,        /* bytes of a vec4 */
     DEPTH = 8,          /* features of rows and columns at a time */
+    ACROSS = 16,        /* invocations that share a row, 4 features of an output each */
+    OUT = 4 * ACROSS,   /* features of an output at a time */
     MOST_COLUMNS = 128, /* at a time */
     MOST_NUMBERS = 96   /* scores and sums of an invocation: more would not be registers */
 };
 
-/* A work-group: tx invocations share a row, ty a column, each has ri rows. It makes 4 tx features
-   of an output at once. */
+/* A work-group: `down` invocations share a column, each has `own` rows, of which one costs
+   `weight`. */
 typedef struct tile {
-    uint32_t tx, ty, ri;
+    uint32_t down, own, weight;
 } tile;
 
-/* In order of preference. Larger work-groups were slower on an H100, since fewer of them share a
-   multiprocessor. */
-static const tile tiles[] = {{16, 8, 8}, {16, 8, 4}, {16, 4, 4}, {16, 2, 4},
-                             {8, 16, 4}, {8, 8, 4},  {8, 4, 4}};
+/*
+ * In order of preference. Larger work-groups were slower on an H100, since fewer of them share a
+ * multiprocessor. Smaller ones, of 8 or 2 x 16 invocations, are left out: of 8 x 4 invocations with
+ * 4 rows each, RIGHT found all of 16 columns alike there, for a reason not found.
+ */
+static const tile tiles[] = {{8, 8, 10}, {8, 4, 11}, {4, 4, 14}};
 
 typedef struct cutting {
     tile t;
@@ -50,9 +54,9 @@ static uint32_t larger(uint32_t a, uint32_t b)
 static uint32_t pool_vectors(const cutting *c)
 {
     const mn_vulkan_tiling *t = &c->tiling;
-    uint32_t runs = c->t.tx * (t->rows / 4 + 2);
+    uint32_t runs = ACROSS * (t->rows / 4 + 2);
     uint32_t scores = (t->rows + t->columns) * (DEPTH / 4 + 1);
-    return larger(larger(scores, 2 * runs), runs + c->held * c->t.tx * t->out / 4);
+    return larger(larger(scores, 2 * runs), runs + c->held * ACROSS * OUT / 4);
 }
 
 static uint32_t shared_bytes(const cutting *c)
@@ -65,7 +69,7 @@ static uint32_t shared_bytes(const cutting *c)
    what registers can hold, since the sums of the outputs are there at the same time. */
 static void cut_columns(int64_t columns, cutting *c)
 {
-    int64_t part = columns > 32 ? 32 : c->t.tx;
+    int64_t part = columns > 32 ? 32 : ACROSS;
     int64_t needed = divide_up(columns, part) * part;
     c->one_tile = needed <= MOST_COLUMNS;
     c->tiling.columns = c->one_tile ? (uint32_t)needed : MOST_COLUMNS / 2;
@@ -76,12 +80,12 @@ static void cut_columns(int64_t columns, cutting *c)
 static void cut_outputs(const mn_step *step, cutting *c)
 {
     mn_vulkan_tiling *t = &c->tiling;
-    int64_t means = divide_up(step->mean.width, t->out);
-    int64_t results = divide_up(step->result.width, t->out);
-    uint32_t numbers = c->t.ri * (t->columns / t->lanes + 2 * 4);
+    int64_t means = divide_up(step->mean.width, OUT);
+    int64_t results = divide_up(step->result.width, OUT);
+    uint32_t numbers = c->t.own * (t->columns / ACROSS + 2 * 4);
     c->held = means == 1 && results == 1 && numbers <= MOST_NUMBERS ? 2 : 1;
     t->chunks = c->one_tile || c->held == 2 ? 1 : (uint32_t)(means + results);
-    t->width = t->chunks * t->out;
+    t->width = t->chunks * OUT;
 }
 
 static cutting cut_by(const mn_step *step, int64_t columns, const tile *t)
@@ -91,10 +95,10 @@ static cutting cut_by(const mn_step *step, int64_t columns, const tile *t)
         .tiling =
             {
                 .dtype = (uint32_t)step->queries.dtype,
-                .rows = t->ty * t->ri,
-                .threads = t->tx * t->ty,
-                .lanes = t->tx,
-                .out = 4 * t->tx,
+                .rows = t->down * t->own,
+                .threads = ACROSS * t->down,
+                .lanes = ACROSS,
+                .out = OUT,
             },
     };
     cut_columns(columns, &c);
@@ -103,25 +107,21 @@ static cutting cut_by(const mn_step *step, int64_t columns, const tile *t)
     return c;
 }
 
-/* What the rows of a group cost, those of tiles that hang over included. With fewer rows to an
-   invocation more is read from shared memory for each product: about a tenth of the time. */
+/* What the rows of a group cost, those of tiles that hang over included, by what tiles took on an
+   H100: with fewer rows more is loaded and read for each product. */
 static int64_t cost(int64_t rows, const tile *t)
 {
-    return divide_up(rows, t->ty * t->ri) * t->ty * t->ri * (t->ri == 8 ? 10 : 11);
+    return divide_up(rows, t->down * t->own) * t->down * t->own * t->weight;
 }
 
 static bool cut(const mn_step *step, const mn_vulkan_limits *limits, cutting *out,
                 mn_reason *reason)
 {
-    int64_t features = step->result.width > step->depth ? step->result.width : step->depth;
     int64_t rows = step->rows, columns = step->columns;
-    const uint32_t tx = features > 32 ? 16 : 8;
     bool found = false;
     if (step->kind == MONARCH_STAGE_LEFT) /* its second launch has them the other way round */
         rows = columns = rows > columns ? rows : columns;
     for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
-        if (tiles[i].tx != tx)
-            continue;
         const cutting c = cut_by(step, columns, &tiles[i]);
         const mn_vulkan_tiling *t = &c.tiling;
         if (!found)
@@ -155,7 +155,7 @@ static bool is_whole(const mn_program *program, const mn_step *step, const cutti
 {
     const monarch_problem *p = &program->problem;
     return !p->has_mask && p->tokens == program->blocks * p->block_size &&
-           p->head_dim == p->value_dim && p->head_dim % c->tiling.out == 0 &&
+           p->head_dim == p->value_dim && p->head_dim % OUT == 0 &&
            step->rows % c->tiling.rows == 0 && step->columns % c->tiling.columns == 0;
 }
 
