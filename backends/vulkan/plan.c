@@ -213,7 +213,7 @@ void mn_vulkan_plan_record(const monarch_plan *plan, VkCommandBuffer commands,
         device->vk.cmd_bind_sets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, device->layout, 0, 1,
                                  &set, 0, NULL);
     for (uint32_t i = begin; i < end; i++) {
-        mn_vulkan_push push = {.block = i};
+        mn_vulkan_push push = {.block = i, .depth = s->launches[i].params.block.depth};
         if (by_address) {
             push.block = s->blocks.address + (uint64_t)i * BLOCK_STRIDE;
             push_addresses(&s->launches[i].params, &bindings, &push);

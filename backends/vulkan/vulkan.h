@@ -27,6 +27,7 @@ typedef struct mn_vulkan_push {
     uint64_t first_work_group;
     uint64_t address[MN_OPERAND_COUNT]; /* with descriptors from the start of what is bound */
     uint32_t vectors;                   /* with descriptors the mn_source of each operand */
+    int32_t depth;                      /* of the block: params.glsl says why it is here too */
 } mn_vulkan_push;
 
 /* What descriptors bind: the memory of each mn_source but the first, and the parameter blocks. */

@@ -74,6 +74,7 @@ layout(push_constant, std430) uniform push_block {
     uint64_t first_work_group; // of this dispatch
     uint64_t address[OPERAND_COUNT];
     uint vectors; // bit 1 << operand: rows start at multiples of 16 bytes, features are adjacent
+    int depth;    // the block's: as the end of a loop, NVIDIA's driver 580 read 0 from there
 } push;
 #define STAGE push.p
 #endif

@@ -169,7 +169,7 @@ void find_scores(rows_view rows, rows_view columns, int first)
     row_source from_columns = source_of(columns, first, 1);
     [[unroll]] for (int i = 0; i < RI * CI; i++)
         scores[i] = 0.0;
-    for (int f = 0; f < depth; f += DEPTH) {
+    for (int f = 0; f < push.depth; f += DEPTH) {
         barrier();
         put_step(from_rows, 0, row0, ROWS, f);
         put_step(from_columns, COLUMNS_AT, first, COLUMNS, f);
