@@ -80,8 +80,8 @@ void mn_vulkan_set_chain(mn_vulkan_feature_chain *chain, uint32_t features)
     const VkBool32 small = (features & MONARCH_VULKAN_SMALL_STORAGE) != 0;
     const VkBool32 sizes = (features & MONARCH_VULKAN_SUBGROUP_SIZE) != 0;
     mn_vulkan_start_chain(chain, (mn_vulkan_known){sizes, matrix, matrix2, bfloat16});
-    chain->base.features.shaderInt64 = VK_TRUE;
-    chain->address.bufferDeviceAddress = VK_TRUE;
+    chain->base.features.shaderInt64 = (features & MONARCH_VULKAN_INT64) != 0;
+    chain->address.bufferDeviceAddress = (features & MONARCH_VULKAN_DEVICE_ADDRESS) != 0;
     chain->timeline.timelineSemaphore = VK_TRUE;
     chain->storage16.storageBuffer16BitAccess = small;
     chain->storage8.storageBuffer8BitAccess = small;

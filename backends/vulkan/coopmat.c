@@ -122,6 +122,7 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
     const mn_vulkan_limits *limits = mn_vulkan_device_limits(device);
     cutting c;
     if (!has_matrices(limits, step->queries.dtype, reason) ||
+        !mn_vulkan_sized_subgroups(limits, variant->name, reason) ||
         !mn_vulkan_stage_fits(step, limits, variant->name, reason))
         return 0;
     if (cut(step, limits, &c))

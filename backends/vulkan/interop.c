@@ -151,11 +151,16 @@ monarch_status monarch_vulkan_plan_record(const monarch_plan *plan, VkCommandBuf
     if (!commands)
         return mn_fail_null(error, "commands");
     MN_TRY(check_device(plan->device, error));
+    if (!mn_vulkan_device_limits(plan->device)->by_address)
+        return mn_fail(error, MONARCH_ERROR_UNSUPPORTED,
+                       "without MONARCH_VULKAN_INT64, MONARCH_VULKAN_DEVICE_ADDRESS and "
+                       "MONARCH_VULKAN_SMALL_STORAGE an execution needs descriptors, which belong "
+                       "to a queue: use monarch_vulkan_plan_submit or monarch_plan_execute");
     /* The checks of an execution; they want a queue only for its device. */
     monarch_queue queue = {plan->device};
     MN_TRY(mn_bind_arguments(plan, &queue, args, &bindings, error));
     if (bindings.run_count > 0)
-        mn_vulkan_plan_record(plan, commands, &bindings);
+        mn_vulkan_plan_record(plan, commands, &bindings, VK_NULL_HANDLE);
     return MONARCH_OK;
 }
 

@@ -54,6 +54,13 @@ typedef struct mn_vulkan_functions {
     PFN_vkMapMemory map_memory;
     PFN_vkCreateShaderModule create_shader_module;
     PFN_vkDestroyShaderModule destroy_shader_module;
+    PFN_vkCreateDescriptorSetLayout create_set_layout;
+    PFN_vkDestroyDescriptorSetLayout destroy_set_layout;
+    PFN_vkCreateDescriptorPool create_descriptor_pool;
+    PFN_vkDestroyDescriptorPool destroy_descriptor_pool;
+    PFN_vkAllocateDescriptorSets allocate_sets;
+    PFN_vkUpdateDescriptorSets update_sets;
+    PFN_vkCmdBindDescriptorSets cmd_bind_sets;
     PFN_vkCreatePipelineLayout create_pipeline_layout;
     PFN_vkDestroyPipelineLayout destroy_pipeline_layout;
     PFN_vkCreateComputePipelines create_compute_pipelines;

@@ -3,8 +3,29 @@
 
 #include "core/error.h"
 
+/* Binding 0 of params.glsl is the memory of all sources, 1 the parameter blocks. */
+static monarch_status make_set_layout(mn_vulkan_device *device, monarch_error *error)
+{
+    const VkDescriptorSetLayoutBinding bindings[] = {
+        {0, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, MN_VULKAN_SOURCES, VK_SHADER_STAGE_COMPUTE_BIT,
+         NULL},
+        {1, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT, NULL},
+    };
+    const VkDescriptorSetLayoutCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+        .bindingCount = 2,
+        .pBindings = bindings,
+    };
+    if (device->limits.by_address)
+        return MONARCH_OK;
+    return mn_vulkan_check(
+        device->vk.create_set_layout(device->handle, &info, NULL, &device->set_layout),
+        "vkCreateDescriptorSetLayout", error);
+}
+
 static monarch_status make_layout(mn_vulkan_device *device, monarch_error *error)
 {
+    MN_TRY(make_set_layout(device, error));
     const VkPushConstantRange range = {
         .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
         .offset = 0,
@@ -12,6 +33,8 @@ static monarch_status make_layout(mn_vulkan_device *device, monarch_error *error
     };
     const VkPipelineLayoutCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+        .setLayoutCount = device->set_layout != VK_NULL_HANDLE,
+        .pSetLayouts = &device->set_layout,
         .pushConstantRangeCount = 1,
         .pPushConstantRanges = &range,
     };
@@ -101,9 +124,12 @@ void mn_vulkan_release(mn_vulkan_device *device, bool driver_too)
         vk->destroy_pipeline_cache(device->handle, device->cache, NULL);
     if (usable && device->layout)
         vk->destroy_pipeline_layout(device->handle, device->layout, NULL);
+    if (usable && device->set_layout)
+        vk->destroy_set_layout(device->handle, device->set_layout, NULL);
     if (driver_too && device->handle && !device->wrapped && vk->destroy_device)
         vk->destroy_device(device->handle, NULL);
     device->handle = NULL;
     device->cache = VK_NULL_HANDLE;
     device->layout = VK_NULL_HANDLE;
+    device->set_layout = VK_NULL_HANDLE;
 }

@@ -86,7 +86,7 @@ static monarch_status fill_block(const mn_vulkan_device *device, block *b, monar
     };
     const VkMemoryAllocateInfo info = {
         .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
-        .pNext = &flags,
+        .pNext = device->limits.by_address ? &flags : NULL,
         .allocationSize = b->size,
         .memoryTypeIndex = device->memory_types[b->heap],
     };
@@ -173,18 +173,21 @@ static monarch_status bind(mn_vulkan_device *device, mn_vulkan_heap heap, mn_vul
                            "vkBindBufferMemory", error));
     const VkBufferDeviceAddressInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO,
                                             .buffer = memory->buffer};
-    memory->address = vk->get_buffer_address(device->handle, &info);
+    if (device->limits.by_address)
+        memory->address = vk->get_buffer_address(device->handle, &info);
     return MONARCH_OK;
 }
 
 monarch_status mn_vulkan_allocate(mn_vulkan_device *device, mn_vulkan_heap heap, uint64_t size,
                                   mn_vulkan_memory *memory, monarch_error *error)
 {
+    const VkBufferUsageFlags address =
+        device->limits.by_address ? VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT : 0;
     const VkBufferCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
         .size = size,
-        .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT |
-                 VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT,
+        .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | address | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
+                 VK_BUFFER_USAGE_TRANSFER_DST_BIT,
         .sharingMode = VK_SHARING_MODE_EXCLUSIVE,
     };
     *memory = (mn_vulkan_memory){.size = size};

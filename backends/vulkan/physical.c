@@ -178,9 +178,37 @@ static void read_limits(mn_vulkan_device *device, const VkPhysicalDeviceLimits *
         limits->features &= ~(uint32_t)MONARCH_VULKAN_SUBGROUP_SIZE;
     limits->least_subgroup = sizes->minSubgroupSize;
     limits->most_subgroup = sizes->maxSubgroupSize;
+    limits->bound_bytes = from->maxStorageBufferRange;
+    device->bound_alignment = from->minStorageBufferOffsetAlignment;
     for (int axis = 0; axis < 2; axis++)
         device->work_groups[axis] = from->maxComputeWorkGroupCount[axis];
     device->timestamp_seconds = 1e-9 * (double)from->timestampPeriod;
+}
+
+/* Addresses, or else descriptors and nothing beside them. */
+static monarch_status choose_access(mn_vulkan_device *device,
+                                    const VkPhysicalDeviceProperties *properties,
+                                    monarch_error *error)
+{
+    mn_vulkan_limits *limits = &device->limits;
+    const uint32_t addresses =
+        MONARCH_VULKAN_INT64 | MONARCH_VULKAN_DEVICE_ADDRESS | MONARCH_VULKAN_SMALL_STORAGE;
+    if ((limits->features & MONARCH_VULKAN_REQUIRED) != MONARCH_VULKAN_REQUIRED)
+        return mn_fail(error, MONARCH_ERROR_UNSUPPORTED,
+                       "%.100s lacks what every shader needs: Vulkan 1.2 with timelineSemaphore",
+                       properties->deviceName);
+    limits->by_address = (limits->features & addresses) == addresses;
+    if (limits->by_address)
+        return MONARCH_OK;
+    limits->features &= MONARCH_VULKAN_REQUIRED;
+    if (properties->limits.maxPerStageDescriptorStorageBuffers >= MN_VULKAN_BOUND)
+        return MONARCH_OK;
+    return mn_fail(error, MONARCH_ERROR_UNSUPPORTED,
+                   "%.100s lacks shaderInt64, bufferDeviceAddress, storageBuffer16BitAccess or "
+                   "storageBuffer8BitAccess, and binds %" PRIu32
+                   " storage buffers to a shader, where %d are needed",
+                   properties->deviceName, properties->limits.maxPerStageDescriptorStorageBuffers,
+                   MN_VULKAN_BOUND);
 }
 
 static void describe(mn_vulkan_device *device, uint32_t index,
@@ -201,7 +229,7 @@ static void describe(mn_vulkan_device *device, uint32_t index,
              VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version),
              VK_API_VERSION_PATCH(version));
     snprintf(info->features, sizeof info->features, "%s%s%s%s%s",
-             limits->features & MONARCH_VULKAN_SMALL_STORAGE ? "storage16" : "",
+             limits->by_address ? "storage16" : "descriptors",
              limits->features & MONARCH_VULKAN_SUBGROUP_SIZE ? " subgroup_size" : "",
              limits->features & MONARCH_VULKAN_COOPERATIVE_MATRIX ? " cooperative_matrix" : "",
              limits->features & MONARCH_VULKAN_COOPERATIVE_MATRIX2 ? " cooperative_matrix2" : "",
@@ -230,11 +258,7 @@ monarch_status mn_vulkan_read_device(mn_vulkan_device *device, uint32_t index, m
         driver.pNext = &sizes;
     const VkPhysicalDeviceProperties2 properties =
         read_properties(&device->instance_vk, device->physical, &allocation);
-    if ((device->limits.features & MONARCH_VULKAN_REQUIRED) != MONARCH_VULKAN_REQUIRED)
-        return mn_fail(error, MONARCH_ERROR_UNSUPPORTED,
-                       "%.100s lacks what every shader needs: Vulkan 1.2 with shaderInt64, "
-                       "bufferDeviceAddress and timelineSemaphore",
-                       properties.properties.deviceName);
+    MN_TRY(choose_access(device, &properties.properties, error));
     device->largest_allocation = allocation.maxMemoryAllocationSize;
     device->has_size_extension = properties.properties.apiVersion < VK_API_VERSION_1_3;
     MN_TRY(read_memory(device, error));

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include <monarch/vulkan.h>
 
 #include "backends/vulkan/variants.h"
+#include "core/layout.h"
 
 /* Variant plain: shaders/vulkan/plain.comp, a work-group for each row. */
 
@@ -14,29 +16,61 @@ static bool is_f32(const mn_operand *operand)
     return operand->width == 0 || operand->dtype == MONARCH_F32;
 }
 
+/* What a binding may have to hold beside what is asked for: up to here it begins ahead of it. */
+enum { BOUND_SLACK = 512 };
+
+/* Whether descriptors can bind all that a program touches: each tensor, and a workspace that may be
+   as large as all that ever lies in it. */
+static bool is_bound(const mn_program *program, const mn_vulkan_limits *limits, mn_reason *reason)
+{
+    const char *largest = "intermediates";
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < program->slot_count; i++)
+        most += program->slots[i].bytes + BOUND_SLACK;
+    for (uint32_t i = 0; i < program->step_count; i++)
+        if (program->steps[i].kind == MONARCH_STAGE_LEFT)
+            most += mn_params_stats_size(program, &program->steps[i]) + BOUND_SLACK;
+    for (int i = 0; i < MN_TENSOR_COUNT; i++) {
+        mn_extent extent = {0, 0};
+        mn_layout_extent(&program->problem, (mn_tensor_id)i, &extent);
+        if ((uint64_t)(extent.end - extent.begin) > most) {
+            most = (uint64_t)(extent.end - extent.begin);
+            largest = mn_tensor_name((mn_tensor_id)i);
+        }
+    }
+    if (most + BOUND_SLACK <= limits->bound_bytes)
+        return true;
+    snprintf(reason->text, sizeof reason->text,
+             "%s of %" PRIu64 " bytes; without bufferDeviceAddress and shaderInt64 the device "
+             "binds up to %" PRIu64,
+             largest, most, limits->bound_bytes);
+    return false;
+}
+
 static uint32_t covers(const mn_variant *variant, const monarch_device *device,
                        const mn_program *program, uint32_t first, uint32_t limit, mn_reason *reason)
 {
     (void)variant;
     (void)limit;
     const mn_step *step = &program->steps[first];
-    if (mn_vulkan_device_limits(device)->features & MONARCH_VULKAN_SMALL_STORAGE)
+    const mn_vulkan_limits *limits = mn_vulkan_device_limits(device);
+    if (limits->by_address)
         return 1;
     if (is_f32(&step->queries) && is_f32(&step->keys) && is_f32(&step->values) &&
         is_f32(&step->mean) && is_f32(&step->result))
-        return 1;
+        return is_bound(program, limits, reason);
     snprintf(reason->text, sizeof reason->text,
-             "the device lacks storageBuffer16BitAccess or storageBuffer8BitAccess; it takes f32 "
-             "alone");
+             "the device lacks shaderInt64, bufferDeviceAddress, storageBuffer16BitAccess or "
+             "storageBuffer8BitAccess; it takes f32 alone");
     return 0;
 }
 
 static void set_kernel(const monarch_device *device, mn_vulkan_launch *launch, uint32_t kernel,
                        int64_t rows)
 {
-    bool small = mn_vulkan_device_limits(device)->features & MONARCH_VULKAN_SMALL_STORAGE;
+    bool by_address = mn_vulkan_device_limits(device)->by_address;
     launch->shader = (mn_vulkan_shader){
-        .module = small ? MN_VULKAN_PLAIN : MN_VULKAN_PLAIN_F32,
+        .module = by_address ? MN_VULKAN_PLAIN : MN_VULKAN_PLAIN_F32,
         .constant_count = 1,
         .constants = {kernel},
     };

@@ -3,6 +3,7 @@
 
 #include "core/alloc.h"
 #include "core/error.h"
+#include "core/layout.h"
 
 /* plan->state: the launches of all runs, one after the other. */
 typedef struct state {
@@ -117,8 +118,8 @@ static void dispatch(const mn_vulkan_device *device, VkCommandBuffer commands, i
     }
 }
 
-static void bind_push(const mn_launch_params *params, const mn_bindings *bindings,
-                      mn_vulkan_push *push)
+static void push_addresses(const mn_launch_params *params, const mn_bindings *bindings,
+                           mn_vulkan_push *push)
 {
     mn_stage_params block;
     mn_params_bind(params, bindings, &block);
@@ -128,24 +129,97 @@ static void bind_push(const mn_launch_params *params, const mn_bindings *binding
     }
 }
 
-void mn_vulkan_plan_record(const monarch_plan *plan, VkCommandBuffer commands,
-                           const mn_bindings *given)
+/* The part of a memory that an execution touches, for a descriptor: it begins and ends where a
+   device wants that. What is absent is bound as well, to something. */
+static VkDescriptorBufferInfo bound_part(const monarch_plan *plan, const mn_bindings *bindings,
+                                         int source)
+{
+    const mn_vulkan_device *device = mn_vulkan_device_of(plan->device);
+    const monarch_memory *all[] = {&bindings->q,    &bindings->k,   &bindings->v,
+                                   &bindings->mask, &bindings->out, &bindings->workspace};
+    const monarch_memory *memory = all[source];
+    mn_extent extent = {0, (int64_t)plan->workspace_size};
+    if (source + 1 != MN_SOURCE_SLOT)
+        mn_layout_extent(&plan->program.problem, (mn_tensor_id)source, &extent);
+    if (memory->kind != MONARCH_MEMORY_VULKAN || extent.begin == extent.end)
+        return (VkDescriptorBufferInfo){((const state *)plan->state)->blocks.buffer, 0,
+                                        VK_WHOLE_SIZE};
+    uint64_t begin = (memory->offset + (uint64_t)extent.begin) & ~(device->bound_alignment - 1);
+    uint64_t end = (memory->offset + (uint64_t)extent.end + 3) & ~UINT64_C(3);
+    return (VkDescriptorBufferInfo){(VkBuffer)(uintptr_t)memory->handle, begin, end - begin};
+}
+
+void mn_vulkan_plan_describe(const monarch_plan *plan, const mn_bindings *bindings,
+                             VkDescriptorSet set)
 {
     const mn_vulkan_device *device = mn_vulkan_device_of(plan->device);
     const state *s = plan->state;
-    mn_bindings bindings = {
-        .q = address_of(device, given->q),
-        .k = address_of(device, given->k),
-        .v = address_of(device, given->v),
-        .mask = address_of(device, given->mask),
-        .out = address_of(device, given->out),
-        .workspace = address_of(device, given->workspace),
-    };
+    if (device->limits.by_address || !s)
+        return;
+    VkDescriptorBufferInfo parts[MN_VULKAN_BOUND];
+    for (int i = 0; i < MN_VULKAN_SOURCES; i++)
+        parts[i] = bound_part(plan, bindings, i);
+    parts[MN_VULKAN_SOURCES] = (VkDescriptorBufferInfo){s->blocks.buffer, 0, VK_WHOLE_SIZE};
+    VkWriteDescriptorSet writes[2] = {
+        {.descriptorCount = MN_VULKAN_SOURCES, .pBufferInfo = parts},
+        {.dstBinding = 1, .descriptorCount = 1, .pBufferInfo = parts + MN_VULKAN_SOURCES}};
+    for (int i = 0; i < 2; i++) {
+        writes[i].sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET;
+        writes[i].dstSet = set;
+        writes[i].descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
+    }
+    device->vk.update_sets(device->handle, 2, writes, 0, NULL);
+}
+
+static void push_places(const monarch_plan *plan, const mn_launch_params *params,
+                        const mn_bindings *bindings, mn_vulkan_push *push)
+{
+    mn_stage_params block;
+    const monarch_memory *memory[MN_OPERAND_COUNT];
+    mn_params_place(params, bindings, &block, memory);
+    for (int i = 0; i < MN_OPERAND_COUNT; i++) {
+        if (!memory[i])
+            continue;
+        uint64_t begin = bound_part(plan, bindings, params->source[i] - 1).offset;
+        push->address[i] = block.operand[i].address - begin;
+        push->vectors |= (uint32_t)params->source[i] << 3 * i;
+    }
+}
+
+static mn_bindings with_addresses(const mn_vulkan_device *device, const mn_bindings *given)
+{
+    mn_bindings bindings = *given;
+    if (!device->limits.by_address)
+        return bindings;
+    bindings.q = address_of(device, given->q);
+    bindings.k = address_of(device, given->k);
+    bindings.v = address_of(device, given->v);
+    bindings.mask = address_of(device, given->mask);
+    bindings.out = address_of(device, given->out);
+    bindings.workspace = address_of(device, given->workspace);
+    return bindings;
+}
+
+void mn_vulkan_plan_record(const monarch_plan *plan, VkCommandBuffer commands,
+                           const mn_bindings *given, VkDescriptorSet set)
+{
+    const mn_vulkan_device *device = mn_vulkan_device_of(plan->device);
+    const bool by_address = device->limits.by_address;
+    const state *s = plan->state;
+    const mn_bindings bindings = with_addresses(device, given);
     uint32_t begin = s->first[given->first_run];
     uint32_t end = s->first[given->first_run + given->run_count];
+    if (!by_address)
+        device->vk.cmd_bind_sets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, device->layout, 0, 1,
+                                 &set, 0, NULL);
     for (uint32_t i = begin; i < end; i++) {
-        mn_vulkan_push push = {.block = s->blocks.address + (uint64_t)i * BLOCK_STRIDE};
-        bind_push(&s->launches[i].params, &bindings, &push);
+        mn_vulkan_push push = {.block = i, .depth = s->launches[i].params.block.depth};
+        if (by_address) {
+            push.block = s->blocks.address + (uint64_t)i * BLOCK_STRIDE;
+            push_addresses(&s->launches[i].params, &bindings, &push);
+        } else {
+            push_places(plan, &s->launches[i].params, &bindings, &push);
+        }
         if (i > begin)
             mn_vulkan_barrier(&device->vk, commands);
         device->vk.cmd_bind_pipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, s->pipelines[i]);
@@ -161,8 +235,11 @@ monarch_status mn_vulkan_plan_submit(const monarch_plan *plan, monarch_queue *ba
     mn_vulkan_queue *queue = (mn_vulkan_queue *)base;
     VkCommandBuffer commands;
     MN_TRY(mn_vulkan_queue_begin(queue, &commands, error));
-    if (bindings->run_count > 0)
-        mn_vulkan_plan_record(plan, commands, bindings);
+    if (bindings->run_count > 0) {
+        VkDescriptorSet set = mn_vulkan_queue_set(queue);
+        mn_vulkan_plan_describe(plan, bindings, set);
+        mn_vulkan_plan_record(plan, commands, bindings, set);
+    }
     return mn_vulkan_queue_submit(queue, wait, signal, error);
 }
 

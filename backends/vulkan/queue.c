@@ -47,11 +47,42 @@ static monarch_status make_timeline(mn_vulkan_queue *queue, monarch_error *error
         "vkCreateSemaphore", error);
 }
 
+/* A set for each command buffer, to be written when that is recorded. */
+static monarch_status make_sets(mn_vulkan_queue *queue, monarch_error *error)
+{
+    const mn_vulkan_device *device = mn_vulkan_device_of(queue->base.device);
+    const VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                       MN_VULKAN_BOUND * MN_VULKAN_COMMANDS};
+    const VkDescriptorPoolCreateInfo pool = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+        .maxSets = MN_VULKAN_COMMANDS,
+        .poolSizeCount = 1,
+        .pPoolSizes = &size,
+    };
+    VkDescriptorSetLayout layouts[MN_VULKAN_COMMANDS];
+    if (device->limits.by_address)
+        return MONARCH_OK;
+    MN_TRY(mn_vulkan_check(
+        device->vk.create_descriptor_pool(device->handle, &pool, NULL, &queue->set_pool),
+        "vkCreateDescriptorPool", error));
+    for (int i = 0; i < MN_VULKAN_COMMANDS; i++)
+        layouts[i] = device->set_layout;
+    const VkDescriptorSetAllocateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+        .descriptorPool = queue->set_pool,
+        .descriptorSetCount = MN_VULKAN_COMMANDS,
+        .pSetLayouts = layouts,
+    };
+    return mn_vulkan_check(device->vk.allocate_sets(device->handle, &info, queue->sets),
+                           "vkAllocateDescriptorSets", error);
+}
+
 static monarch_status fill_queue(mn_vulkan_queue *queue, monarch_error *error)
 {
     mn_vulkan_device *device = mn_vulkan_device_of(queue->base.device);
     MN_TRY(make_commands(queue, error));
     MN_TRY(make_timeline(queue, error));
+    MN_TRY(make_sets(queue, error));
     return mn_vulkan_allocate(device, MN_VULKAN_STAGING_HEAP, MN_VULKAN_STAGING_BYTES,
                               &queue->staging, error);
 }
@@ -128,6 +159,8 @@ void mn_vulkan_queue_destroy(monarch_queue *base)
         vk->destroy_semaphore(device->handle, queue->timeline, NULL);
     if (driver_too && queue->pool) /* and the command buffers */
         vk->destroy_command_pool(device->handle, queue->pool, NULL);
+    if (driver_too && queue->set_pool) /* and the sets */
+        vk->destroy_descriptor_pool(device->handle, queue->set_pool, NULL);
     mn_vulkan_free(device, &queue->staging, driver_too);
     mn_free(&instance->allocator, queue);
 }
@@ -161,6 +194,11 @@ monarch_status mn_vulkan_queue_begin(mn_vulkan_queue *queue, VkCommandBuffer *co
         mn_vulkan_check(vk->begin_command_buffer(*commands, &info), "vkBeginCommandBuffer", error));
     mn_vulkan_barrier(vk, *commands);
     return MONARCH_OK;
+}
+
+VkDescriptorSet mn_vulkan_queue_set(const mn_vulkan_queue *queue)
+{
+    return queue->sets[(queue->submitted + 1) % MN_VULKAN_COMMANDS];
 }
 
 static void lock_queue(mn_vulkan_device *device, const mn_vulkan_queue *queue, int32_t locked)

@@ -14,18 +14,24 @@ static int64_t divide_up(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
+bool mn_vulkan_sized_subgroups(const mn_vulkan_limits *limits, const char *variant,
+                               mn_reason *reason)
+{
+    if (limits->features & MONARCH_VULKAN_SUBGROUP_SIZE)
+        return true;
+    snprintf(reason->text, sizeof reason->text,
+             "the device lacks subgroups of a required size that shuffle, which variant %s needs",
+             variant);
+    return false;
+}
+
 bool mn_vulkan_stage_fits(const mn_step *step, const mn_vulkan_limits *limits, const char *variant,
                           mn_reason *reason)
 {
-    if (!(limits->features & MONARCH_VULKAN_SMALL_STORAGE))
+    if (!limits->by_address)
         snprintf(reason->text, sizeof reason->text,
-                 "the device lacks storageBuffer16BitAccess or storageBuffer8BitAccess, which "
-                 "variant %s needs",
-                 variant);
-    else if (!(limits->features & MONARCH_VULKAN_SUBGROUP_SIZE))
-        snprintf(reason->text, sizeof reason->text,
-                 "the device lacks subgroups of a required size that shuffle, which variant %s "
-                 "needs",
+                 "the device lacks shaderInt64, bufferDeviceAddress, storageBuffer16BitAccess or "
+                 "storageBuffer8BitAccess, which variant %s needs",
                  variant);
     else if (step->depth > MN_VULKAN_WIDEST || step->result.width > MN_VULKAN_WIDEST)
         snprintf(reason->text, sizeof reason->text,

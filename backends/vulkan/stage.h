@@ -4,7 +4,7 @@
 
 #include "backends/vulkan/variants.h"
 
-/* What variants tiled and coopmat share: shaders/vulkan/attend.glsl. */
+/* What variants tiled, coopmat and coopmat2 share: shaders/vulkan/attend.glsl. */
 
 enum { MN_VULKAN_WIDEST = 256, MN_VULKAN_WIDEST_OUT = 128 };
 
@@ -13,6 +13,10 @@ typedef struct mn_vulkan_tiling {
     uint32_t width, out, dtype, rows, columns, threads, lanes;
     uint32_t chunks; /* parts into which the features of the outputs are cut */
 } mn_vulkan_tiling;
+
+/* Whether the device has subgroups as the shaders with cooperative matrices need them. */
+bool mn_vulkan_sized_subgroups(const mn_vulkan_limits *limits, const char *variant,
+                               mn_reason *reason);
 
 /* Whether the shaders can run a step at all: its features, elements and counts. */
 bool mn_vulkan_stage_fits(const mn_step *step, const mn_vulkan_limits *limits, const char *variant,

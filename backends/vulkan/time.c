@@ -34,7 +34,7 @@ typedef struct timer {
 static void record(const timer *t, VkCommandBuffer commands, uint32_t executions)
 {
     for (uint32_t i = 0; i < executions; i++) {
-        mn_vulkan_plan_record(t->plan, commands, t->bindings);
+        mn_vulkan_plan_record(t->plan, commands, t->bindings, mn_vulkan_queue_set(t->queue));
         mn_vulkan_barrier(&t->device->vk, commands);
     }
 }
@@ -50,6 +50,7 @@ static monarch_status take_samples(const timer *t, uint32_t count, uint32_t exec
     uint64_t stamps[BATCH + 1];
     VkCommandBuffer commands;
     MN_TRY(mn_vulkan_queue_begin(t->queue, &commands, error));
+    mn_vulkan_plan_describe(t->plan, t->bindings, mn_vulkan_queue_set(t->queue));
     vk->cmd_reset_query_pool(commands, t->pool, 0, count + 1);
     record(t, commands, executions);
     for (uint32_t i = 0; i <= count; i++) {

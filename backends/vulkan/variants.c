@@ -21,6 +21,8 @@ void mn_vulkan_list_variants(const mn_vulkan_limits *limits, monarch_device_info
 {
     size_t length = 0;
     for (int i = 0; i < VARIANTS && length < sizeof info->variants; i++) {
+        if (table[i] != &mn_vulkan_plain && !limits->by_address)
+            continue;
         if (table[i] == &mn_vulkan_coopmat &&
             (limits->matrix_count == 0 || !mn_vulkan_has_module(MN_VULKAN_COOPMAT_F16)))
             continue;

@@ -9,6 +9,7 @@
 #include "backends/vulkan/loader.h"
 #include "backends/vulkan/variants.h"
 #include "core/backend.h"
+#include "core/step.h"
 
 /* Objects of the vulkan backend and the functions that its contract is made of. */
 
@@ -22,11 +23,15 @@ typedef enum mn_vulkan_heap {
 
 /* The push constants of a dispatch, as shaders/vulkan/params.glsl has them. */
 typedef struct mn_vulkan_push {
-    uint64_t block; /* address of the launch's mn_stage_params */
+    uint64_t block; /* address of the launch's mn_stage_params; with descriptors its number */
     uint64_t first_work_group;
-    uint64_t address[MN_OPERAND_COUNT];
-    uint32_t vectors;
+    uint64_t address[MN_OPERAND_COUNT]; /* with descriptors from the start of what is bound */
+    uint32_t vectors;                   /* with descriptors the mn_source of each operand */
+    int32_t depth;                      /* of the block: params.glsl says why it is here too */
 } mn_vulkan_push;
+
+/* What descriptors bind: the memory of each mn_source but the first, and the parameter blocks. */
+enum { MN_VULKAN_SOURCES = MN_SOURCE_SLOT, MN_VULKAN_BOUND = MN_VULKAN_SOURCES + 1 };
 
 _Static_assert(sizeof(mn_vulkan_push) <= 128, "what every device has");
 
@@ -75,7 +80,9 @@ typedef struct mn_vulkan_device {
     uint32_t timestamp_bits;
     double timestamp_seconds; /* of one count */
     uint64_t largest_allocation;
-    uint32_t work_groups[2]; /* of one dispatch, along x and y */
+    uint32_t work_groups[2];          /* of one dispatch, along x and y */
+    uint64_t bound_alignment;         /* of what descriptors bind */
+    VkDescriptorSetLayout set_layout; /* of devices without addresses */
     bool has_size_extension; /* VK_EXT_subgroup_size_control is to be enabled: before Vulkan 1.3 */
     bool wrapped;            /* handle, and what comes with it, is the caller's */
     VkPipelineCache given_cache;
@@ -105,6 +112,8 @@ typedef struct mn_vulkan_queue {
     void *lock_user;
     VkCommandPool pool;
     VkCommandBuffer commands[MN_VULKAN_COMMANDS]; /* submission n uses n % MN_VULKAN_COMMANDS */
+    VkDescriptorPool set_pool;                    /* of devices without addresses */
+    VkDescriptorSet sets[MN_VULKAN_COMMANDS];     /* likewise */
     VkSemaphore timeline;                         /* reaches n when submission n is done */
     uint64_t submitted;
     mn_vulkan_memory staging; /* made with the queue */
@@ -206,6 +215,8 @@ monarch_status mn_vulkan_queue_begin(mn_vulkan_queue *queue, VkCommandBuffer *co
 /* `wait` and `signal` come on top and may be NULL. */
 monarch_status mn_vulkan_queue_submit(mn_vulkan_queue *queue, const monarch_vulkan_timeline *wait,
                                       const monarch_vulkan_timeline *signal, monarch_error *error);
+/* The set for that command buffer, none where memory has addresses. */
+VkDescriptorSet mn_vulkan_queue_set(const mn_vulkan_queue *queue);
 /* Everything so far before everything after, for computations and copies. */
 void mn_vulkan_barrier(const mn_vulkan_functions *vk, VkCommandBuffer commands);
 
@@ -236,9 +247,13 @@ monarch_status mn_vulkan_plan_submit(const monarch_plan *plan, monarch_queue *qu
                                      const mn_bindings *bindings,
                                      const monarch_vulkan_timeline *wait,
                                      const monarch_vulkan_timeline *signal, monarch_error *error);
+/* Writes what an execution binds to a set that no command uses yet. Nothing where memory has
+   addresses. */
+void mn_vulkan_plan_describe(const monarch_plan *plan, const mn_bindings *bindings,
+                             VkDescriptorSet set);
 /* Records the runs, with barriers between them but none before and after. */
 void mn_vulkan_plan_record(const monarch_plan *plan, VkCommandBuffer commands,
-                           const mn_bindings *bindings);
+                           const mn_bindings *bindings, VkDescriptorSet set);
 
 /* time.c */
 monarch_status mn_vulkan_plan_time(const monarch_plan *plan, monarch_queue *queue,

@@ -27,10 +27,11 @@ extern "C" {
  *
  * Buffers: every VkBuffer that is given to a plan must have been created with the usage
  * VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT and be bound to memory that was allocated with
- * VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT. Offsets need the alignment of an element only (for
- * the workspace, that of monarch_plan_workspace, and of the buffer's address); multiples of 16
- * bytes are faster. No storage-buffer limit applies, since shaders use addresses: tensors may be
- * larger than maxStorageBufferRange.
+ * VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT; on a device without the features for that, with
+ * VK_BUFFER_USAGE_STORAGE_BUFFER_BIT, and a multiple of 4 bytes long. Offsets need the alignment of
+ * an element only (for the workspace, that of monarch_plan_workspace, and of the buffer's address);
+ * multiples of 16 bytes are faster. No storage-buffer limit applies where shaders use addresses:
+ * tensors may be larger than maxStorageBufferRange.
  *
  * Host memory that the driver allocates for itself comes from its own allocator.
  *
@@ -60,19 +61,21 @@ typedef uint64_t VkPipelineCache;
 typedef void (*monarch_vulkan_function)(void);
 
 /*
- * Features that the library uses. A device must have the REQUIRED ones; each of the others makes
- * dtypes or variants available. Beside each: what is to be enabled in VkDeviceCreateInfo.
+ * Features that the library uses. A device must have the REQUIRED ones, which all with Vulkan 1.2
+ * do; each of the others makes dtypes or variants available. Without all of INT64, DEVICE_ADDRESS
+ * and SMALL_STORAGE there is f32 by variant plain alone, on tensors that fit into
+ * maxStorageBufferRange, and the others are not used. Beside each: what is to be enabled in
+ * VkDeviceCreateInfo.
  */
 typedef enum monarch_vulkan_feature {
     MONARCH_VULKAN_INT64 = 1 << 0,          /* VkPhysicalDeviceFeatures.shaderInt64 */
     MONARCH_VULKAN_DEVICE_ADDRESS = 1 << 1, /* bufferDeviceAddress */
     MONARCH_VULKAN_TIMELINE = 1 << 2,       /* timelineSemaphore */
-    MONARCH_VULKAN_REQUIRED = 7,
-    /* storageBuffer16BitAccess and storageBuffer8BitAccess: f16, bf16, and all variants but plain
-     */
+    MONARCH_VULKAN_REQUIRED = MONARCH_VULKAN_TIMELINE,
+    /* storageBuffer16BitAccess and storageBuffer8BitAccess */
     MONARCH_VULKAN_SMALL_STORAGE = 1 << 3,
     /* subgroupSizeControl and computeFullSubgroups, with VK_EXT_subgroup_size_control before Vulkan
-       1.3: variants tiled, coopmat and coopmat2 */
+       1.3: variants coopmat and coopmat2 */
     MONARCH_VULKAN_SUBGROUP_SIZE = 1 << 4,
     /* VK_KHR_cooperative_matrix: cooperativeMatrix, shaderFloat16, vulkanMemoryModel: variant
        coopmat */
@@ -182,7 +185,8 @@ MONARCH_API monarch_memory monarch_vulkan_memory(VkBuffer buffer, uint64_t offse
  * SHADER_WRITE: what reads it needs a barrier from there.
  *
  * The plan, the tensors and the workspace must stay as long as the command buffer may run; it may
- * be submitted any number of times. Errors: as monarch_plan_execute.
+ * be submitted any number of times. Errors: as monarch_plan_execute; UNSUPPORTED on a device
+ * without addresses, whose executions need descriptors of a queue.
  */
 MONARCH_API monarch_status monarch_vulkan_plan_record(const monarch_plan *plan,
                                                       VkCommandBuffer commands,

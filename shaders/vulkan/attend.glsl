@@ -24,8 +24,10 @@
 #include "shaders/vulkan/stage.glsl"
 #if defined(COOPMAT2)
 #include "shaders/vulkan/attend_matrix.glsl"
-#else
+#elif defined(COOPMAT)
 #include "shaders/vulkan/attend_shared.glsl"
+#else
+#include "shaders/vulkan/attend_fma.glsl"
 #endif
 
 #endif

@@ -2,27 +2,22 @@
 #ifndef MN_VULKAN_ATTEND_SHARED_GLSL
 #define MN_VULKAN_ATTEND_SHARED_GLSL
 
-// Scores pass through shared memory, where each row of a tile of them belongs to LANES neighbouring
-// invocations of a subgroup. The two products are those of tile_fma.glsl (variant tiled) or
-// tile_matrix.glsl (coopmat).
+// Variant coopmat. Scores pass through shared memory, where each row of a tile of them belongs to
+// LANES neighbouring invocations of a subgroup. The two products are those of tile_matrix.glsl.
 
-const int PART = COLUMNS / LANES;               // columns of an invocation's part of its row
+#include "shaders/vulkan/row.glsl"
+
+const int PART = COLUMNS / LANES; // columns of an invocation's part of its row
 
 int own_row, own_part; // the invocation's row of the work-group, and its part of it
-
-// Softmax of the own row over the columns seen so far. The last two are of the own part until
-// finish().
-float largest, sum, entropy, row_bias;
+float row_bias;        // with LEFT_MEAN, what is to be taken off all scores of the row
+// The sums of row.glsl are of the own part until finish().
 
 shared vec4 column_bias[2 * COLUMNS / 4]; // two terms to take off the scores of a column
 shared float factors[ROWS];            // by what a row's earlier sums shrink
 shared uint any_column;                // whether any column is there
 
-#if defined(COOPMAT)
 #include "shaders/vulkan/tile_matrix.glsl"
-#else
-#include "shaders/vulkan/tile_fma.glsl"
-#endif
 
 // What is to be taken off the scores of a tile's columns, on its way to shared memory.
 const int BIASES = (COLUMNS + THREADS - 1) / THREADS;
@@ -115,23 +110,6 @@ void softmax_tile()
     write_probabilities(s);
     if (own_part == 0)
         factors[own_row] = shrink;
-}
-
-// What is written of the own row beside its means.
-void store_scalars(int x, bool empty)
-{
-    if (FORM == LEFT_STATS) {
-        int64_t pair = scalar_offset(OPERAND_STATS, x);
-        store_f32(OPERAND_STATS, pair, largest);
-        store_f32(OPERAND_STATS, pair + 1, log2_exact(sum));
-    }
-    // Both terms have one sign, so nothing cancels, however large the scores.
-    if (IS_RIGHT)
-        store_f32(OPERAND_WEIGHT, scalar_offset(OPERAND_WEIGHT, x),
-                  empty ? INFINITY : LN_2 * (entropy / sum - log2_exact(sum)));
-    if (FORM == LEFT_MEAN && push.p.operand[OPERAND_WEIGHT].width > 0)
-        store_f32(OPERAND_WEIGHT, scalar_offset(OPERAND_WEIGHT, x),
-                  empty ? 0.0 : exp2_of(largest) * sum);
 }
 
 // Absent columns took no part; where there was no other, what a NaN in the row's own query has left

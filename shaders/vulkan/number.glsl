@@ -71,6 +71,17 @@ uint bits_of_f16(float x)
     return sign | mix(mix(normal, small, size < 0x38800000u), large, size >= 0x47800000u);
 }
 
+// The f16 nearest to x, ties to even, as f32, for |x| < 2^114 and what is no number: packHalf2x16
+// then has nothing left to round, which it may do in either direction. What is added and taken off
+// has its last place where f16 has it.
+float round_to_f16(float x)
+{
+    uint power = max(floatBitsToUint(x) & 0x7f800000u, 0x38800000u);
+    float large = uintBitsToFloat(power + 0x06c00000u); // 1.5 * 2^13 times that
+    precise float rounded = (x + large) - large;
+    return rounded;
+}
+
 float f16_of_bits(uint bits)
 {
     return unpackHalf2x16(bits & 0xffffu).x;

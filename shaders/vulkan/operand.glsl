@@ -6,14 +6,51 @@
 
 #include "shaders/vulkan/number.glsl"
 
-// One element at a time, of any operand. With F32_ONLY nothing but 32-bit words are read and
-// written, for devices that cannot do with less.
+// One element at a time, of any operand. With DESCRIPTORS all of them are f32, and nothing but
+// 32-bit words are read and written.
 
+#if defined(DESCRIPTORS)
+layout(binding = 0, std430) buffer bound_words {
+    uint words[];
+} bound[6];
+
+uint source_of(int number)
+{
+    return push.sources >> 3 * number & 7u;
+}
+
+uint read_word(int number, uint at)
+{
+    switch (source_of(number)) {
+    case 1:
+        return bound[0].words[at];
+    case 2:
+        return bound[1].words[at];
+    case 3:
+        return bound[2].words[at];
+    case 4:
+        return bound[3].words[at];
+    default:
+        return bound[5].words[at];
+    }
+}
+
+void write_word(int number, uint at, uint word)
+{
+    if (source_of(number) == 5)
+        bound[4].words[at] = word;
+    else
+        bound[5].words[at] = word;
+}
+
+uint word_of(int number, int offset)
+{
+    return uint(LOW(push.address[number])) / 4 + uint(offset);
+}
+#else
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer words_at {
     uint word;
 };
-
-#if !defined(F32_ONLY)
 layout(buffer_reference, std430, buffer_reference_align = 2) buffer halves_at {
     uint16_t half_word;
 };
@@ -24,38 +61,66 @@ layout(buffer_reference, std430, buffer_reference_align = 1) readonly buffer byt
 
 // The (batch, head, group) that a work-group is about.
 struct task_place {
-    int64_t batch, group;
+    index_t batch, group;
     int head;
 };
 
-task_place place_of(int64_t task)
+task_place place_of(index_t task)
 {
     task_place at;
-    int64_t head;
+    index_t head;
     if (task >> 31 == 0) { // several times faster
-        head = int64_t(uint(task) / uint(push.p.groups));
-        at.group = int64_t(uint(task) % uint(push.p.groups));
-        at.head = int(uint(head) % uint(push.p.heads));
-        at.batch = int64_t(uint(head) / uint(push.p.heads));
+        head = index_t(uint(task) / uint(STAGE.groups));
+        at.group = index_t(uint(task) % uint(STAGE.groups));
+        at.head = int(uint(head) % uint(STAGE.heads));
+        at.batch = index_t(uint(head) / uint(STAGE.heads));
     } else {
-        head = task / push.p.groups;
-        at.group = task % push.p.groups;
-        at.head = int(head % push.p.heads);
-        at.batch = head / push.p.heads;
+        head = task / STAGE.groups;
+        at.group = task % STAGE.groups;
+        at.head = int(head % STAGE.heads);
+        at.batch = head / STAGE.heads;
     }
     return at;
 }
 
 // Offset in elements of feature 0 of row or column x.
-int64_t row_offset(int number, task_place at, int64_t x)
+index_t row_offset(int number, task_place at, index_t x)
 {
-    int head = at.head, share = push.p.operand[number].head_share;
+    int head = at.head, share = STAGE.operand[number].head_share;
     if (share > 1) // seldom, and a division takes as long as all else here
         head /= share;
-    return at.batch * push.p.operand[number].batch + head * push.p.operand[number].head +
-           at.group * push.p.operand[number].group + x * push.p.operand[number].index;
+    return at.batch * LOW(STAGE.operand[number].batch) + head * LOW(STAGE.operand[number].head) +
+           at.group * LOW(STAGE.operand[number].group) + x * LOW(STAGE.operand[number].index);
 }
 
+#if defined(DESCRIPTORS)
+float load_f32(int number, int offset)
+{
+    return uintBitsToFloat(read_word(number, word_of(number, offset)));
+}
+
+void store_f32(int number, int offset, float value)
+{
+    write_word(number, word_of(number, offset), floatBitsToUint(value));
+}
+
+float load_element(int number, int dtype, int offset)
+{
+    return load_f32(number, offset);
+}
+
+void store_element(int number, int dtype, int offset, float value)
+{
+    store_f32(number, offset, value);
+}
+
+// Of the word that holds the byte: memory is bound in whole words.
+bool mask_of(int offset)
+{
+    uint at = uint(LOW(push.address[OPERAND_MASK])) + uint(offset);
+    return (read_word(OPERAND_MASK, at / 4) >> 8 * (at & 3u) & 0xffu) != 0u;
+}
+#else
 float load_f32(int number, int64_t offset)
 {
     return uintBitsToFloat(words_at(push.address[number] + uint64_t(offset) * 4).word);
@@ -68,52 +133,48 @@ void store_f32(int number, int64_t offset, float value)
 
 float load_element(int number, int dtype, int64_t offset)
 {
-#if !defined(F32_ONLY)
     if (dtype != DTYPE_F32) {
         uint bits = uint(halves_at(push.address[number] + uint64_t(offset) * 2).half_word);
         return dtype == DTYPE_F16 ? f16_of_bits(bits) : bf16_of_bits(bits);
     }
-#endif
     return load_f32(number, offset);
 }
 
 void store_element(int number, int dtype, int64_t offset, float value)
 {
-#if !defined(F32_ONLY)
     if (dtype != DTYPE_F32) {
         uint bits = dtype == DTYPE_F16 ? bits_of_f16(value) : bits_of_bf16(value);
         halves_at(push.address[number] + uint64_t(offset) * 2).half_word = uint16_t(bits);
         return;
     }
-#endif
     store_f32(number, offset, value);
 }
 
 bool mask_at(uint64_t address)
 {
-#if defined(F32_ONLY)
-    // The word that holds the byte: memory is there in whole words.
-    return (words_at(address & ~3ul).word >> 8 * uint(address & 3ul) & 0xffu) != 0u;
-#else
     return uint(bytes_at(address).byte) != 0u;
-#endif
 }
 
-// Whether (group, x) is a token of the sequence, masked or not.
-bool is_token(task_place at, int64_t x)
+bool mask_of(int64_t offset)
 {
-    int64_t token =
-        at.group * push.p.token_group + x * push.p.token_index - push.p.first;
-    return token >= 0 && token < push.p.tokens;
+    return mask_at(push.address[OPERAND_MASK] + uint64_t(offset));
+}
+#endif
+
+// Whether (group, x) is a token of the sequence, masked or not.
+bool is_token(task_place at, index_t x)
+{
+    index_t token =
+        at.group * LOW(STAGE.token_group) + x * LOW(STAGE.token_index) - LOW(STAGE.first);
+    return token >= 0 && token < LOW(STAGE.tokens);
 }
 
 // Whether it is one, and not masked.
-bool is_present(task_place at, int64_t x)
+bool is_present(task_place at, index_t x)
 {
     if (!is_token(at, x))
         return false;
-    return push.p.operand[OPERAND_MASK].width == 0 ||
-           mask_at(push.address[OPERAND_MASK] + uint64_t(row_offset(OPERAND_MASK, at, x)));
+    return STAGE.operand[OPERAND_MASK].width == 0 || mask_of(row_offset(OPERAND_MASK, at, x));
 }
 
 #endif

@@ -22,37 +22,37 @@ shared float values[THREADS];
 shared float weights[THREADS];
 
 task_place at;
-int64_t row; // of the work-group; with LEFT_MEAN a column of P
+index_t row; // of the work-group; with LEFT_MEAN a column of P
 
 // Score (r, column) as core/step.h defines it; -inf for an absent column, none of whose bytes are
 // used then. The second launch of LEFT gets the same bits as the first.
-float score(int64_t r, int64_t column)
+float score(index_t r, index_t column)
 {
-    bool left = push.p.kind == KIND_LEFT || push.p.kind == KIND_LEFT_OUT;
+    bool left = STAGE.kind == KIND_LEFT || STAGE.kind == KIND_LEFT_OUT;
     float bias = 0.0;
-    if (push.p.operand[OPERAND_BIAS].width > 0)
+    if (STAGE.operand[OPERAND_BIAS].width > 0)
         bias = load_f32(OPERAND_BIAS, row_offset(OPERAND_BIAS, at, column));
     if (left ? is_infinite(bias) : !is_present(at, column))
         return -INFINITY;
-    if (push.p.absent_is_zero != 0 && !is_present(at, r))
+    if (STAGE.absent_is_zero != 0 && !is_present(at, r))
         return 0.0;
-    int64_t q = row_offset(OPERAND_QUERIES, at, r), k = row_offset(OPERAND_KEYS, at, column);
-    int64_t q_step = push.p.operand[OPERAND_QUERIES].feature;
-    int64_t k_step = push.p.operand[OPERAND_KEYS].feature;
-    int q_dtype = push.p.operand[OPERAND_QUERIES].dtype;
-    int k_dtype = push.p.operand[OPERAND_KEYS].dtype;
+    index_t q = row_offset(OPERAND_QUERIES, at, r), k = row_offset(OPERAND_KEYS, at, column);
+    index_t q_step = LOW(STAGE.operand[OPERAND_QUERIES].feature);
+    index_t k_step = LOW(STAGE.operand[OPERAND_KEYS].feature);
+    int q_dtype = STAGE.operand[OPERAND_QUERIES].dtype;
+    int k_dtype = STAGE.operand[OPERAND_KEYS].dtype;
     precise float dot = 0.0;
-    for (int f = 0; f < push.p.depth; f++)
+    for (int f = 0; f < STAGE.depth; f++)
         dot = fma(load_element(OPERAND_QUERIES, q_dtype, q + f * q_step),
                   load_element(OPERAND_KEYS, k_dtype, k + f * k_step), dot);
-    precise float value = fma(push.p.scale, dot, -(bias * LOG2_E));
+    precise float value = fma(STAGE.scale, dot, -(bias * LOG2_E));
     return value;
 }
 
 // The term of a softmax over x: the score of this row with column x; of LEFT's second launch
 // log2 P[x, row], where rows and columns have changed places: x is a query block l, left out if it
 // is absent, and the row is a block k.
-float term(int64_t x)
+float term(index_t x)
 {
     if (KERNEL != LEFT_MEAN)
         return score(row, x);
@@ -61,7 +61,7 @@ float term(int64_t x)
     float s = score(x, row);
     if (is_minus_infinite(s))
         return s;
-    int64_t pair = row_offset(OPERAND_STATS, at, x);
+    index_t pair = row_offset(OPERAND_STATS, at, x);
     // Taking off the largest first keeps the logarithms of the weights that count exact: a compiler
     // must not add the two up before.
     precise float log_weight =
@@ -92,13 +92,13 @@ struct softmax_sums {
     float weighted; // of 2^(term - largest) * (term - largest)
 };
 
-softmax_sums softmax(int64_t count)
+softmax_sums softmax(index_t count)
 {
     softmax_sums s = softmax_sums(-INFINITY, 0.0, 0.0);
-    for (int64_t x = int64_t(gl_LocalInvocationIndex); x < count; x += THREADS)
+    for (index_t x = index_t(gl_LocalInvocationIndex); x < count; x += THREADS)
         s.largest = max(s.largest, term(x));
     s.largest = combine(s.largest, false);
-    for (int64_t x = int64_t(gl_LocalInvocationIndex); x < count; x += THREADS) {
+    for (index_t x = index_t(gl_LocalInvocationIndex); x < count; x += THREADS) {
         float value = term(x);
         if (is_minus_infinite(value))
             continue;
@@ -113,20 +113,20 @@ softmax_sums softmax(int64_t count)
 }
 
 // out[row] = sum over x of weight(x) times row x of `from`; weight 0 never touches a value.
-void weighted_sum(int64_t count, softmax_sums s, int from, int to)
+void weighted_sum(index_t count, softmax_sums s, int from, int to)
 {
-    int width = push.p.operand[to].width;
+    int width = STAGE.operand[to].width;
     if (width == 0)
         return;
-    int from_dtype = push.p.operand[from].dtype, to_dtype = push.p.operand[to].dtype;
-    int64_t from_step = push.p.operand[from].feature, to_step = push.p.operand[to].feature;
-    int64_t to_row = row_offset(to, at, row);
+    int from_dtype = STAGE.operand[from].dtype, to_dtype = STAGE.operand[to].dtype;
+    index_t from_step = LOW(STAGE.operand[from].feature), to_step = LOW(STAGE.operand[to].feature);
+    index_t to_row = row_offset(to, at, row);
     uint own = gl_LocalInvocationIndex;
     for (int chunk = 0; chunk < width; chunk += THREADS) {
         int feature = chunk + int(own);
         float sum = 0.0;
-        for (int64_t first = 0; first < count; first += THREADS) {
-            int64_t x = first + own;
+        for (index_t first = 0; first < count; first += THREADS) {
+            index_t x = first + int(own);
             float value = -INFINITY;
             if (x < count)
                 value = term(x);
@@ -137,7 +137,7 @@ void weighted_sum(int64_t count, softmax_sums s, int from, int to)
             for (int i = 0; i < THREADS && feature < width; i++) {
                 if (weights[i] == 0.0)
                     continue;
-                int64_t offset = row_offset(from, at, first + i) + feature * from_step;
+                index_t offset = row_offset(from, at, first + i) + feature * from_step;
                 sum = fma(weights[i], load_element(from, from_dtype, offset), sum);
             }
         }
@@ -148,23 +148,23 @@ void weighted_sum(int64_t count, softmax_sums s, int from, int to)
 
 void store_weight(float value)
 {
-    if (push.p.operand[OPERAND_WEIGHT].width > 0 && gl_LocalInvocationIndex == 0)
+    if (STAGE.operand[OPERAND_WEIGHT].width > 0 && gl_LocalInvocationIndex == 0)
         store_f32(OPERAND_WEIGHT, row_offset(OPERAND_WEIGHT, at, row), value);
 }
 
 void row_of_right_or_out()
 {
-    softmax_sums s = softmax(push.p.columns);
+    softmax_sums s = softmax(STAGE.columns);
     // cL = sum of P log P. Neither part is above 0, so nothing cancels.
     store_weight(s.sum == 0.0 ? INFINITY : LN_2 * (s.weighted / s.sum - log2_exact(s.sum)));
-    weighted_sum(push.p.columns, s, OPERAND_KEYS, OPERAND_MEAN);
-    weighted_sum(push.p.columns, s, OPERAND_VALUES, OPERAND_RESULT);
+    weighted_sum(STAGE.columns, s, OPERAND_KEYS, OPERAND_MEAN);
+    weighted_sum(STAGE.columns, s, OPERAND_VALUES, OPERAND_RESULT);
 }
 
 void row_of_left_stats()
 {
-    softmax_sums s = softmax(push.p.columns);
-    int64_t pair = row_offset(OPERAND_STATS, at, row);
+    softmax_sums s = softmax(STAGE.columns);
+    index_t pair = row_offset(OPERAND_STATS, at, row);
     if (gl_LocalInvocationIndex == 0) {
         store_f32(OPERAND_STATS, pair, s.largest);
         store_f32(OPERAND_STATS, pair + 1, log2_exact(s.sum));
@@ -173,21 +173,21 @@ void row_of_left_stats()
 
 void column_of_left()
 {
-    softmax_sums s = softmax(push.p.rows);
+    softmax_sums s = softmax(STAGE.rows);
     store_weight(s.sum == 0.0 ? 0.0 : exp2_exact(s.largest) * s.sum);
-    weighted_sum(push.p.rows, s, OPERAND_QUERIES, OPERAND_MEAN);
+    weighted_sum(STAGE.rows, s, OPERAND_QUERIES, OPERAND_MEAN);
 }
 
 void main()
 {
-    int64_t rows = KERNEL == LEFT_MEAN ? push.p.columns : push.p.rows;
-    int64_t index = int64_t(work_group());
-    int64_t task = index / rows;
+    index_t rows = KERNEL == LEFT_MEAN ? STAGE.columns : STAGE.rows;
+    index_t index = index_t(work_group());
+    index_t task = index / rows;
     row = index % rows;
-    if (task >= push.p.tasks) // the grid has more work-groups than there are rows
+    if (task >= LOW(STAGE.tasks)) // the grid has more work-groups than there are rows
         return;
     at = place_of(task);
-    if (push.p.kind == KIND_LEFT_OUT && !is_token(at, row))
+    if (STAGE.kind == KIND_LEFT_OUT && !is_token(at, row))
         return;
     if (KERNEL == ROW)
         row_of_right_or_out();

@@ -13,7 +13,7 @@
 #extension GL_EXT_control_flow_attributes : require
 
 layout(local_size_x_id = 5) in;
-layout(constant_id = 0) const int WIDTH = 64;   // features of queries and keys, rounded up to 16
+layout(constant_id = 0) const int WIDTH = 64;   // features, rounded up to 16 at least
 layout(constant_id = 1) const int OUT = 64;     // features of an output that a work-group holds
 layout(constant_id = 2) const int DTYPE = DTYPE_F16;
 layout(constant_id = 3) const int ROWS = 32;
@@ -42,7 +42,6 @@ int thread; // the number of the invocation, so that neighbours are in one subgr
 // Where the terms of columns lie, in elements.
 int64_t bias_begin, bias_step;
 float push_scale;
-int depth; // features of queries and keys
 
 // Which indices of a group are there: begin <= x < end, and not masked.
 struct presence {
@@ -232,7 +231,6 @@ bool find_place()
     with_result = HAS_RESULT && (chunks == 1 || !with_mean);
     chunk_begin = chunks == 1 ? 0 : (with_mean ? chunk : chunk - mean_chunks) * OUT;
     push_scale = push.p.scale;
-    depth = push.p.depth;
     find_terms();
     return row0 < row_count;
 }

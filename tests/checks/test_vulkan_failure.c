@@ -26,6 +26,7 @@ typedef struct work {
     char bytes[64];
     double seconds[TIMES];
     const char *variant;
+    bool bare; /* the devices lack what they may lack */
 } work;
 
 static void *poison(void)
@@ -74,7 +75,7 @@ static monarch_status do_buffer(work *w, monarch_error *error)
 {
     w->s.q = poison();
     monarch_status status =
-        monarch_buffer_create(w->s.device, sizeof(uint16_t) * 5 * FIXTURE_Q, &w->s.q, error);
+        monarch_buffer_create(w->s.device, sizeof(float) * 5 * FIXTURE_Q, &w->s.q, error);
     assert_true((w->s.q != NULL) == (status == MONARCH_OK));
     return status;
 }
@@ -95,7 +96,7 @@ static monarch_status do_workspace(work *w, monarch_error *error)
     *args = monarch_plan_args_default();
     args->q = args->k = args->v = monarch_buffer_memory(w->s.q, 0);
     args->mask = monarch_buffer_memory(w->s.q, 0);
-    args->out = monarch_buffer_memory(w->s.q, sizeof(uint16_t) * 4 * FIXTURE_Q);
+    args->out = monarch_buffer_memory(w->s.q, sizeof(float) * 4 * FIXTURE_Q);
     args->workspace = monarch_buffer_memory(w->s.workspace, 0);
     return status;
 }
@@ -150,7 +151,7 @@ static monarch_status do_features(work *w, monarch_error *error)
 static monarch_status do_wrap_device(work *w, monarch_error *error)
 {
     monarch_vulkan_device_params params = monarch_vulkan_device_params_default();
-    params.features = 127;
+    params.features = w->bare ? MONARCH_VULKAN_REQUIRED : 127;
     params.instance = w->instance;
     params.physical_device = w->physical;
     params.device = w->device;
@@ -295,14 +296,16 @@ static void free_own(const work *w)
 }
 
 /* One run of everything, in which call `at` fails. Returns false when there are fewer calls. */
-static bool run_all(const char *variant, uint64_t at, const failure *f)
+static bool run_all(const char *variant, bool bare, uint64_t at, const failure *f)
 {
     work w;
     fake_vulkan_reset();
     memset(&w, 0, sizeof w);
     w.variant = variant;
+    w.bare = bare;
     make_own(&w);
     fake_vulkan *fake = fake_vulkan_state();
+    fake->int64 = !bare;
     fake->fail_at = at;
     fake->fail_with = f->result;
     bool failed = false;
@@ -318,7 +321,7 @@ static bool run_all(const char *variant, uint64_t at, const failure *f)
     return failed;
 }
 
-static void sweep(const char *variant)
+static void sweep(const char *variant, bool bare)
 {
     static const failure failures[] = {
         {VK_ERROR_INITIALIZATION_FAILED, MONARCH_ERROR_NATIVE, "VK_ERROR_INITIALIZATION_FAILED"},
@@ -329,7 +332,7 @@ static void sweep(const char *variant)
     };
     for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
         uint64_t calls = 0;
-        while (run_all(variant, calls + 1, &failures[i]))
+        while (run_all(variant, bare, calls + 1, &failures[i]))
             calls++;
         print_message("%s: %d calls failed in turn with %s\n", variant, (int)calls,
                       failures[i].name);
@@ -340,13 +343,19 @@ static void sweep(const char *variant)
 static void test_sweep_plain(void **state)
 {
     (void)state;
-    sweep("plain");
+    sweep("plain", false);
+}
+
+static void test_sweep_bare(void **state)
+{
+    (void)state;
+    sweep("plain", true);
 }
 
 static void test_sweep_tiled(void **state)
 {
     (void)state;
-    sweep("tiled");
+    sweep("tiled", false);
 }
 
 static void sweep_if_there(const char *variant)
@@ -360,7 +369,7 @@ static void sweep_if_there(const char *variant)
         print_message("skipped: this build has no variant %s\n", variant);
         skip();
     }
-    sweep(variant);
+    sweep(variant, false);
 }
 
 static void test_sweep_coopmat(void **state)
@@ -378,9 +387,8 @@ static void test_sweep_coopmat2(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sweep_plain),
-        cmocka_unit_test(test_sweep_tiled),
-        cmocka_unit_test(test_sweep_coopmat),
+        cmocka_unit_test(test_sweep_plain),    cmocka_unit_test(test_sweep_bare),
+        cmocka_unit_test(test_sweep_tiled),    cmocka_unit_test(test_sweep_coopmat),
         cmocka_unit_test(test_sweep_coopmat2),
     };
     return cmocka_run_group_tests_name("vulkan_failure", tests, NULL, NULL);

@@ -68,14 +68,16 @@ static void test_lacking(void **state)
     fake_vulkan_reset();
     fake->subgroup_size = false;
     vulkan_scene_open(&s);
-    expect_refusal(&s, MONARCH_F16, "tiled", "subgroups", "tiled");
+    if (fixture_has_variant(s.device, "coopmat"))
+        expect_refusal(&s, MONARCH_F16, "coopmat", "subgroups", "coopmat");
+    fixture_ok("tiled", support(&s, MONARCH_F16, "tiled", NULL), NULL);
     vulkan_scene_close(&s);
     fake_vulkan_reset();
-    fake->shared_memory = 8192;
+    fake->shared_memory = 2048;
     vulkan_scene_open(&s);
     monarch_problem wide = vulkan_scene_problem();
     monarch_error error = {MONARCH_OK, ""};
-    const char *words[FIXTURE_WORDS] = {"8192", "shared memory", NULL};
+    const char *words[FIXTURE_WORDS] = {"2048", "shared memory", NULL};
     wide.head_dim = wide.value_dim = 256;
     fixture_expect("shared", monarch_problem_supported(s.device, &wide, "tiled", &error),
                    MONARCH_ERROR_UNSUPPORTED, &error, words);
@@ -139,6 +141,35 @@ static void test_matrices2(void **state)
     vulkan_scene_close(&s);
 }
 
+/* Without what addresses need there is f32 alone, on memory that is bound. */
+static void test_bare(void **state)
+{
+    (void)state;
+    vulkan_scene s;
+    fake_vulkan *fake = fake_vulkan_state();
+    monarch_device_info info = {.struct_size = sizeof info};
+    monarch_error error = {MONARCH_OK, ""};
+    fake->int64 = false;
+    vulkan_scene_open(&s);
+    fixture_ok("info", monarch_device_info_get(s.device, &info, NULL), NULL);
+    assert_string_equal(info.features, "descriptors");
+    assert_string_equal(info.variants, "plain");
+    expect_refusal(&s, MONARCH_F16, "plain", "shaderInt64", "f32 alone");
+    expect_refusal(&s, MONARCH_F32, "tiled", "shaderInt64", "tiled");
+    vulkan_scene_prepare(&s, NULL);
+    fixture_ok("execute", monarch_plan_execute(s.plan, s.queue, &s.args, &error), &error);
+    assert_int_equal(fake->sets, 1);
+    const char *words[FIXTURE_WORDS] = {"descriptors", "monarch_vulkan_plan_submit", NULL};
+    VkCommandBuffer commands = (VkCommandBuffer)(void *)&s; /* nothing looks into it */
+    fixture_expect("record", monarch_vulkan_plan_record(s.plan, commands, &s.args, &error),
+                   MONARCH_ERROR_UNSUPPORTED, &error, words);
+    vulkan_scene_close(&s);
+    fake->bound_bytes = 1024;
+    vulkan_scene_open(&s);
+    expect_refusal(&s, MONARCH_F32, "plain", "bytes", "binds up to 1024");
+    vulkan_scene_close(&s);
+}
+
 /* A device without what every shader needs is left out, and an older one too. */
 static void test_left_out(void **state)
 {
@@ -149,11 +180,12 @@ static void test_left_out(void **state)
         monarch_error error = {MONARCH_OK, ""};
         monarch_device *device;
         memset(&s, 0, sizeof s);
-        fake->int64 = round != 0;
+        fake->int64 = round != 0; /* then descriptors are wanted */
+        fake->bound_buffers = round != 0 ? 16 : 4;
         fake->version = round == 0 ? VK_API_VERSION_1_3 : VK_API_VERSION_1_1;
         monarch_instance_params params = vulkan_scene_params(&s);
         fixture_ok("instance", monarch_instance_create(&params, &s.instance, &error), &error);
-        const char *words[FIXTURE_WORDS] = {"Fake GPU 1", "shaderInt64", NULL};
+        const char *words[FIXTURE_WORDS] = {"Fake GPU 1", round == 0 ? "binds 4" : "1.2", NULL};
         fixture_expect("find", monarch_instance_find(s.instance, "vulkan", &device, &error),
                        MONARCH_ERROR_UNSUPPORTED, &error, words);
         assert_non_null(strstr(s.log, "vulkan:0 is left out"));
@@ -405,6 +437,7 @@ int main(void)
         cmocka_unit_test_setup(test_lacking, reset),
         cmocka_unit_test_setup(test_matrices, reset),
         cmocka_unit_test_setup(test_matrices2, reset),
+        cmocka_unit_test_setup(test_bare, reset),
         cmocka_unit_test_setup(test_left_out, reset),
         cmocka_unit_test_setup(test_missing, reset),
         cmocka_unit_test_setup(test_dispatches, reset),

@@ -53,6 +53,12 @@ enum {
     BUFFER_BYTES = AT_WORKSPACE + (1 << 20)
 };
 
+/* Recording needs addresses, and lavapipe has them. */
+enum {
+    ADDRESSES = MONARCH_VULKAN_REQUIRED | MONARCH_VULKAN_INT64 | MONARCH_VULKAN_DEVICE_ADDRESS |
+                MONARCH_VULKAN_SMALL_STORAGE
+};
+
 #define FUNCTION(e, name) ((PFN_##name)get_instance_function((e)->instance, #name))
 
 static void check(VkResult result, const char *call)
@@ -147,9 +153,8 @@ static void make_device(engine *e)
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
                                           .pNext = &v11,
                                           .features.shaderInt64 = VK_TRUE};
-    e->features &= MONARCH_VULKAN_REQUIRED | MONARCH_VULKAN_SMALL_STORAGE;
-    v11.storageBuffer16BitAccess = v12.storageBuffer8BitAccess =
-        (e->features & MONARCH_VULKAN_SMALL_STORAGE) != 0;
+    e->features &= ADDRESSES;
+    v11.storageBuffer16BitAccess = v12.storageBuffer8BitAccess = VK_TRUE;
     const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                      .pNext = &features,
                                      .queueCreateInfoCount = 1,
@@ -269,7 +274,7 @@ static void open_engine(engine *e)
                                        (monarch_vulkan_function)get_instance_function, &e->features,
                                        &error),
                &error);
-    assert_int_equal(e->features & MONARCH_VULKAN_REQUIRED, MONARCH_VULKAN_REQUIRED);
+    assert_int_equal(e->features & ADDRESSES, ADDRESSES);
     make_device(e);
     make_buffer(e);
     make_rest(e);

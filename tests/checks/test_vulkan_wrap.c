@@ -25,7 +25,8 @@ static void *somewhere(void)
 static monarch_vulkan_device_params good_params(void)
 {
     monarch_vulkan_device_params params = monarch_vulkan_device_params_default();
-    params.features = MONARCH_VULKAN_REQUIRED | MONARCH_VULKAN_SMALL_STORAGE;
+    params.features = MONARCH_VULKAN_REQUIRED | MONARCH_VULKAN_INT64 |
+                      MONARCH_VULKAN_DEVICE_ADDRESS | MONARCH_VULKAN_SMALL_STORAGE;
     params.instance = somewhere();
     params.physical_device = somewhere();
     params.device = somewhere();

@@ -42,7 +42,8 @@ monarch_instance_params vulkan_scene_params(vulkan_scene *s)
 monarch_problem vulkan_scene_problem(void)
 {
     monarch_problem problem = fixture_problem();
-    monarch_problem_set_dtype(&problem, MONARCH_F16); /* which every variant takes */
+    /* f16 is what every variant takes, on devices that have it. */
+    monarch_problem_set_dtype(&problem, fake_vulkan_state()->int64 ? MONARCH_F16 : MONARCH_F32);
     problem.has_mask = 1;
     return problem;
 }
@@ -67,16 +68,17 @@ void vulkan_scene_prepare(vulkan_scene *s, const char *variant)
 {
     monarch_error error = {MONARCH_OK, ""};
     monarch_problem problem = vulkan_scene_problem();
+    const size_t size = monarch_dtype_size(problem.q.dtype);
     monarch_plan_options options = monarch_plan_options_default();
     options.variant = variant;
     fixture_ok("queue", monarch_queue_create(s->device, &s->queue, &error), &error);
     fixture_ok("plan", monarch_plan_create(s->device, &problem, &options, &s->plan, &error),
                &error);
     s->args = monarch_plan_args_default();
-    s->args.q = make_buffer(s, sizeof(uint16_t) * FIXTURE_Q, &s->q);
-    s->args.k = make_buffer(s, sizeof(uint16_t) * FIXTURE_K, &s->k);
-    s->args.v = make_buffer(s, sizeof(uint16_t) * FIXTURE_V, &s->v);
-    s->args.out = make_buffer(s, sizeof(uint16_t) * FIXTURE_OUT, &s->out);
+    s->args.q = make_buffer(s, size * FIXTURE_Q, &s->q);
+    s->args.k = make_buffer(s, size * FIXTURE_K, &s->k);
+    s->args.v = make_buffer(s, size * FIXTURE_V, &s->v);
+    s->args.out = make_buffer(s, size * FIXTURE_OUT, &s->out);
     s->args.mask = make_buffer(s, FIXTURE_MASK, &s->mask);
     fixture_ok("workspace", monarch_plan_workspace_create(s->plan, &s->workspace, &error), &error);
     s->args.workspace = monarch_buffer_memory(s->workspace, 0);

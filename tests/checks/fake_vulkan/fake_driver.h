@@ -45,6 +45,7 @@ void fake_misuse(const char *call, const char *how);
 /* The functions of a file by name; NULL for one that it does not have. */
 PFN_vkVoidFunction fake_find_object_function(const char *name);
 PFN_vkVoidFunction fake_find_memory_function(const char *name);
+PFN_vkVoidFunction fake_find_set_function(const char *name);
 PFN_vkVoidFunction fake_find_command_function(const char *name);
 
 /* A row of a file's table. */

@@ -71,6 +71,8 @@ __attribute__((constructor)) void fake_vulkan_reset(void)
         .matrices2 = true,
         .bfloat16 = true,
         .shared_memory = 49152,
+        .bound_bytes = 1u << 27,
+        .bound_buffers = 16,
         .work_groups = 65535,
         .timestamp_bits = 64,
         .largest_allocation = UINT64_C(1) << 40,
@@ -83,7 +85,7 @@ int fake_vulkan_alive(void)
     const fake_live *live = &fake_state.live;
     return live->instances + live->devices + live->memories + live->buffers + live->semaphores +
            live->command_pools + live->query_pools + live->shader_modules + live->layouts +
-           live->pipelines + live->caches;
+           live->pipelines + live->caches + live->descriptor_pools;
 }
 
 static VkResult create_instance(const VkInstanceCreateInfo *info,
@@ -178,6 +180,9 @@ static void get_properties(VkPhysicalDevice device, VkPhysicalDeviceProperties2 
     snprintf(p->deviceName, sizeof p->deviceName, "Fake GPU %d",
              (int)((int *)(void *)device - physical));
     p->limits.maxComputeSharedMemorySize = fake_state.shared_memory;
+    p->limits.maxStorageBufferRange = fake_state.bound_bytes;
+    p->limits.minStorageBufferOffsetAlignment = 64;
+    p->limits.maxPerStageDescriptorStorageBuffers = fake_state.bound_buffers;
     p->limits.maxComputeWorkGroupInvocations = p->limits.maxComputeWorkGroupSize[0] = 1024;
     for (int i = 0; i < 3; i++)
         p->limits.maxComputeWorkGroupCount[i] = fake_state.work_groups;
@@ -287,5 +292,7 @@ PFN_vkVoidFunction vkGetInstanceProcAddr(VkInstance instance, const char *name)
         function = fake_find_object_function(name);
     if (!function)
         function = fake_find_memory_function(name);
+    if (!function)
+        function = fake_find_set_function(name);
     return function ? function : fake_find_command_function(name);
 }

@@ -28,7 +28,7 @@ typedef struct fake_dispatch {
 /* Objects alive. */
 typedef struct fake_live {
     int instances, devices, memories, buffers, semaphores, command_pools, query_pools;
-    int shader_modules, layouts, pipelines, caches;
+    int shader_modules, layouts, pipelines, caches, descriptor_pools;
 } fake_live;
 
 typedef struct fake_vulkan {
@@ -38,6 +38,7 @@ typedef struct fake_vulkan {
     bool int64, storage16, subgroup_size; /* features of the devices */
     bool matrices, matrices2, bfloat16;   /* likewise */
     uint32_t shared_memory;               /* bytes of a work-group */
+    uint32_t bound_bytes, bound_buffers;  /* of one descriptor; how many a shader may have */
     uint32_t work_groups;                 /* of one dispatch along each axis */
     uint32_t timestamp_bits;
     uint64_t largest_allocation;
@@ -46,9 +47,9 @@ typedef struct fake_vulkan {
     VkResult fail_with;
     VkResult lost; /* what waiting gives; VK_SUCCESS = as it should be */
     /* To be looked at. */
-    char failed[64]; /* name of the call that failed that way */
-    uint64_t calls;  /* that can fail, so far */
-    uint64_t dispatches, barriers, submissions;
+    char failed[64];                                  /* name of the call that failed that way */
+    uint64_t calls;                                   /* that can fail, so far */
+    uint64_t dispatches, barriers, submissions, sets; /* sets: bound */
     fake_dispatch latest[FAKE_DISPATCHES];
     uint64_t allocations;         /* vkAllocateMemory calls */
     uint64_t initial_cache_bytes; /* of the latest pipeline cache */
