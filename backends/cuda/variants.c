@@ -13,7 +13,7 @@ static const mn_cuda_variant *const table[] = {
 #endif
     &mn_cuda_fused,
 #if defined(MN_HAVE_CUDA_SM_90A)
-    &mn_cuda_ring,    &mn_cuda_hopper,
+    &mn_cuda_slice,   &mn_cuda_ring,  &mn_cuda_hopper,
 #endif
     &mn_cuda_tiled,   &mn_cuda_plain,
 };

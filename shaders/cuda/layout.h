@@ -171,4 +171,24 @@ MN_LAYOUT_FUNCTION int mn_cluster_bytes(int blocks, int block, int steps, int ha
            8 * 2 * (slots + share);
 }
 
+/*
+ * The slice kernel. A slice is 64 positions of a head, a cluster's work-groups have some each, and
+ * of them, for all blocks: aL/s, y. Then come the units of a pipeline, 64 rows each, places for the
+ * queries of blocks, cL of the positions, the bias of a block's keys, and barriers.
+ */
+enum { MN_SLICE_ROWS = 64 };
+
+MN_LAYOUT_FUNCTION int mn_slice_unit_bytes(int panels)
+{
+    return MN_SLICE_ROWS * panels * MN_PANEL_ROW;
+}
+
+/* Of a work-group with so many units and places for queries together. */
+MN_LAYOUT_FUNCTION int mn_slice_bytes(int blocks, int block, int size, int panels, int units)
+{
+    int share = MN_SLICE_ROWS / size;
+    return 2 * share * blocks * panels * MN_PANEL_ROW + units * mn_slice_unit_bytes(panels) +
+           4 * (share * blocks + block) + 8 * (2 * units + share + 1);
+}
+
 #endif
