@@ -76,11 +76,13 @@ template <class E, int PANELS> struct slice_loader {
         return tensor_rows<E>(p, operand, {item.batch, item.head, index, left}, false);
     }
 
-    /* The other units of a matrix are there with the first. */
+    /* The other units of a matrix are there with the first. And no thread goes ahead: barriers
+       would end their phases twice before one that stays behind looks. */
     __device__ void tell_others(const slice_cursor &at, int units) const
     {
         for (int i = 1; i < units && lane == 0; i++)
             barrier_arrive(memory.full(at.unit + i));
+        __syncwarp();
     }
 
     __device__ void load_keys(const slice_item &item, int block, const slice_cursor &at,
