@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "backends/cuda/cuda.h"
 #include "backends/cuda/ring.h"
@@ -15,12 +16,9 @@ enum {
     WIDEST = 128,
     LARGEST_GROUP = 128, /* whose scores a warpgroup's registers hold */
     MOST_HEADS = 1 << 22,
-    SIZE = 16,                  /* of a cluster */
     LEAST_MULTIPROCESSORS = 96, /* of a GPU that has groups of 16 of them */
-    THREADS = 384,
-    QUERY_SLOTS = 2,
-    LEAST_UNITS = 4, /* of the pipeline, beside the places for queries; an even number */
-    MOST_UNITS = 16
+    THREADS = 512,              /* of 64 features */
+    THREADS_OF_TWO_PANELS = 384,
 };
 
 static const float LEAST_SCALE = 0x1p-40f, MOST_SCALE = 0x1p40f;
@@ -40,14 +38,8 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
                .block = (int)p->block_size,
                .panels = (int)p->head_dim / MN_PANEL_FEATURES};
     s.slices = p->batch * p->heads * (s.block / MN_SLICE_ROWS);
-    for (int units = LEAST_UNITS; units <= MOST_UNITS; units += 2) {
-        uint32_t bytes =
-            (uint32_t)mn_slice_bytes(s.blocks, s.block, SIZE, s.panels, units + QUERY_SLOTS);
-        if (bytes > limits->shared_memory)
-            break;
-        s.units = units;
-        s.shared_memory = bytes;
-    }
+    s.units = mn_slice_units(s.blocks, s.panels);
+    s.shared_memory = (uint32_t)mn_slice_bytes(s.blocks, s.panels, s.units);
     return s;
 }
 
@@ -75,7 +67,7 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
         snprintf(reason->text, sizeof reason->text,
                  "%" PRId32 " multiprocessors; variant slice needs clusters of %d, which are sure "
                  "to be there with %d",
-                 limits->multiprocessors, SIZE, LEAST_MULTIPROCESSORS);
+                 limits->multiprocessors, MN_SLICE_CLUSTER, LEAST_MULTIPROCESSORS);
     else if (shape_of(program, limits).units == 0)
         snprintf(reason->text, sizeof reason->text,
                  "%" PRId64 " blocks of %" PRId64 " tokens with %" PRId64
@@ -117,22 +109,20 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
     shape s = shape_of(&plan->program, mn_cuda_device_limits(plan->device));
     *out = (mn_cuda_launch){
         .module = MN_CUDA_SLICE,
-        .threads = THREADS,
+        .threads = s.panels == 1 ? THREADS : THREADS_OF_TWO_PANELS,
         .shared_memory = s.shared_memory,
         .overlaps = true,
-        .cluster = SIZE,
-        .work_groups = s.slices * SIZE,
+        .cluster = MN_SLICE_CLUSTER,
+        .work_groups = s.slices * MN_SLICE_CLUSTER,
     };
     mn_params_from_program(plan, &out->params);
     out->ring = (mn_ring_params){
         .heads = (int32_t)(p->batch * p->heads),
         .slices = s.block / MN_SLICE_ROWS,
         .query_rows = MN_SLICE_ROWS,
-        .query_slots = QUERY_SLOTS,
-        .units = s.units,
     };
-    snprintf(out->kernel, sizeof out->kernel, "slice_%s_%d", monarch_dtype_name(p->q.dtype),
-             s.panels * MN_PANEL_FEATURES);
+    snprintf(out->kernel, sizeof out->kernel, "slice_%s_%d_%d_%d", monarch_dtype_name(p->q.dtype),
+             s.panels * MN_PANEL_FEATURES, s.block, s.blocks);
     return 1;
 }
 
@@ -143,9 +133,9 @@ static monarch_status count_clusters(const monarch_plan *plan, mn_cuda_launch *l
     mn_cuda_device *device = mn_cuda_device_of(plan->device);
     const mn_cuda_kernel *kernel;
     CUlaunchAttribute attribute = {.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
-                                   .value.clusterDim = {SIZE, 1, 1}};
+                                   .value.clusterDim = {MN_SLICE_CLUSTER, 1, 1}};
     CUlaunchConfig config = {
-        .gridDimX = SIZE,
+        .gridDimX = MN_SLICE_CLUSTER,
         .gridDimY = 1,
         .gridDimZ = 1,
         .blockDimX = launch->threads,
@@ -164,8 +154,12 @@ static monarch_status count_clusters(const monarch_plan *plan, mn_cuda_launch *l
     if (clusters == 0)
         return mn_fail(error, MONARCH_ERROR_UNSUPPORTED,
                        "the device runs no cluster of %d work-groups, which variant slice needs",
-                       SIZE);
-    int64_t most = (int64_t)clusters * SIZE;
+                       MN_SLICE_CLUSTER);
+    if (getenv("MN_CLUSTERS"))
+        clusters = atoi(getenv("MN_CLUSTERS"));
+    if (getenv("MN_NOPDL"))
+        launch->overlaps = false;
+    int64_t most = (int64_t)clusters * MN_SLICE_CLUSTER;
     launch->work_groups = launch->work_groups < most ? launch->work_groups : most;
     return MONARCH_OK;
 }

@@ -174,21 +174,31 @@ MN_LAYOUT_FUNCTION int mn_cluster_bytes(int blocks, int block, int steps, int ha
 /*
  * The slice kernel. A slice is 64 positions of a head, a cluster's work-groups have some each, and
  * of them, for all blocks: aL/s, y. Then come the units of a pipeline, 64 rows each, places for the
- * queries of blocks, cL of the positions, the bias of a block's keys, and barriers.
+ * queries of blocks, cL of the positions, and barriers.
  */
-enum { MN_SLICE_ROWS = 64 };
+enum {
+    MN_SLICE_ROWS = 64,
+    MN_SLICE_CLUSTER = 16,
+    MN_SLICE_QUERY_SLOTS = 2,
+    MN_SLICE_MEMORY = 232448, /* of a work-group, all that compute capability 9.0 has */
+    MN_SLICE_MOST_UNITS = 16
+};
 
-MN_LAYOUT_FUNCTION int mn_slice_unit_bytes(int panels)
+/* Of a work-group with so many units. */
+MN_LAYOUT_FUNCTION int mn_slice_bytes(int blocks, int panels, int units)
 {
-    return MN_SLICE_ROWS * panels * MN_PANEL_ROW;
+    int share = MN_SLICE_ROWS / MN_SLICE_CLUSTER, row = panels * MN_PANEL_ROW;
+    return 2 * share * blocks * row + (units + MN_SLICE_QUERY_SLOTS) * MN_SLICE_ROWS * row +
+           4 * share * blocks + 8 * (2 * units + MN_SLICE_QUERY_SLOTS + share + 1);
 }
 
-/* Of a work-group with so many units and places for queries together. */
-MN_LAYOUT_FUNCTION int mn_slice_bytes(int blocks, int block, int size, int panels, int units)
+/* As many as there is room for, an even number; 0 if it is less than 4. */
+MN_LAYOUT_FUNCTION int mn_slice_units(int blocks, int panels)
 {
-    int share = MN_SLICE_ROWS / size;
-    return 2 * share * blocks * panels * MN_PANEL_ROW + units * mn_slice_unit_bytes(panels) +
-           4 * (share * blocks + block) + 8 * (2 * units + share + 1);
+    int units = MN_SLICE_MOST_UNITS;
+    while (units > 0 && mn_slice_bytes(blocks, panels, units) > MN_SLICE_MEMORY)
+        units -= 2;
+    return units < 4 ? 0 : units;
 }
 
 #endif

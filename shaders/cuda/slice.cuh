@@ -22,42 +22,41 @@ template <> struct slice_registers<2> {
     static constexpr int compute = 216, other = 72;
 };
 
-template <int PANELS, int GROUPS>
+template <int PANELS, int GROUPS, int BLOCK, int BLOCKS>
 __device__ inline void start_slice(const mn_stage_params &p, const mn_ring_params &r,
-                                   const slice_memory<PANELS> &memory)
+                                   const slice_memory<PANELS, BLOCK, BLOCKS> &memory)
 {
     if (threadIdx.x == 0) {
-        for (int i = 0; i < r.units; i++) {
+        for (int i = 0; i < memory.UNITS; i++) {
             barrier_start(memory.full(i), 1);
-            barrier_start(memory.empty(i), memory.position_units() * WARPGROUP);
+            barrier_start(memory.empty(i), memory.POSITION_UNITS * WARPGROUP);
         }
-        for (int i = 0; i < r.query_slots; i++)
+        for (int i = 0; i < memory.QUERY_SLOTS; i++)
             barrier_start(memory.queries_empty(i), WARPGROUP);
-        for (int i = 0; i < memory.share(); i++)
+        for (int i = 0; i < memory.SHARE; i++)
             barrier_start(memory.sent(i), 1);
         barrier_start(memory.released(), GROUPS * WARPGROUP);
         barriers_are_started();
-        for (int i = 0; i < memory.share(); i++)
-            barrier_arrive_expecting(memory.sent(i), p.groups * (2 * memory.ROW + 4));
+        for (int i = 0; i < memory.SHARE; i++)
+            barrier_arrive_expecting(memory.sent(i), BLOCKS * (2 * memory.ROW + 4));
     }
-    for (int i = threadIdx.x; i < p.columns; i += blockDim.x)
-        memory.zeros()[i] = 0.0f;
     __syncthreads();
     cluster_arrive(); /* nobody sends before all barriers are there */
 }
 
-template <class E, int PANELS, int GROUPS>
+template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS>
 __device__ __forceinline__ void slice(const mn_stage_params &p, const mn_ring_params &r)
 {
-    const slice_memory<PANELS> memory(p, r, dynamic_memory<1024>());
+    const slice_memory<PANELS, BLOCK, BLOCKS> memory(dynamic_memory<1024>());
     const int warp = warp_index(), lane = threadIdx.x % WARP, group = warp / 4;
-    const int cluster = blockIdx.x / memory.size, clusters = gridDim.x / memory.size;
+    const int cluster = blockIdx.x / memory.SIZE, clusters = gridDim.x / memory.SIZE;
     let_next_launch_begin();
-    start_slice<PANELS, GROUPS>(p, r, memory);
+    start_slice<PANELS, GROUPS, BLOCK, BLOCKS>(p, r, memory);
     wait_for_launches_ahead();
     if (group < GROUPS) {
         take_registers<slice_registers<GROUPS>::compute>();
-        slice_compute<E, PANELS, GROUPS> compute = {p, r, memory, group, warp % 4, lane, {}};
+        slice_compute<E, PANELS, GROUPS, BLOCK, BLOCKS> compute = {p,        r,    memory, group,
+                                                                   warp % 4, lane, {}};
         compute.find_owners();
         cluster_wait();
         compute.run(cluster, clusters);
@@ -65,9 +64,9 @@ __device__ __forceinline__ void slice(const mn_stage_params &p, const mn_ring_pa
         give_registers<slice_registers<GROUPS>::other>();
         cluster_wait();
         if (warp == 4 * GROUPS)
-            slice_loader<E, PANELS>{p, r, memory, lane}.run(cluster, clusters);
+            slice_loader<E, PANELS, BLOCK, BLOCKS>{p, r, memory, lane}.run(cluster, clusters);
     }
-    cluster_arrive(); /* others may still send, or tell that they are done */
+    cluster_arrive_and_release(); /* others may still tell that they are done */
     cluster_wait();
 }
 

@@ -13,13 +13,14 @@ enum { WARPGROUP = 128 };
  * RIGHT makes of a block leaves by way of the block's own place in shared memory, which nobody
  * needs again, for the work-groups that have the positions.
  */
-template <class E, int PANELS, int GROUPS> struct slice_compute {
+template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS> struct slice_compute {
+    using places = slice_memory<PANELS, BLOCK, BLOCKS>;
     using units = warpgroup<E>;
     using outputs = float[8 * PANELS][4];
 
     const mn_stage_params &p;
     const mn_ring_params &r;
-    const slice_memory<PANELS> &memory;
+    const places &memory;
     int group, warp, lane; /* the warpgroup, and the warp in it */
     uint32_t owners[4];    /* whose positions are rows lane / 8, + 4 and so on, of this warp */
 
@@ -33,14 +34,15 @@ template <class E, int PANELS, int GROUPS> struct slice_compute {
     __device__ void find_owners()
     {
         for (int i = 0; i < 4; i++)
-            owners[i] = address_in(shared_address(memory.base), (lane / 8 + 4 * i) % memory.size);
+            owners[i] = address_in(shared_address(memory.base), (lane / 8 + 4 * i) % places::SIZE);
     }
 
-    /* Scores with their biases already taken off: products are added to those. */
-    template <int N> __device__ void find_scores(float (&x)[N][4], const part &a) const
+    /* Scores; with BIASED they have their biases already taken off: products are added to those. */
+    template <bool BIASED, int N> __device__ void find_scores(float (&x)[N][4], const part &a) const
     {
+        const uint64_t rows = panel_descriptor(a.rows), columns = panel_descriptor(a.columns);
 #pragma unroll
-        for (int n = 0; n < N; n++) {
+        for (int n = 0; BIASED && n < N; n++) {
             const float2 bias = *reinterpret_cast<const float2 *>(a.bias + n * 8 + lane % 4 * 2);
             x[n][0] = x[n][2] = bias.x;
             x[n][1] = x[n][3] = bias.y;
@@ -48,8 +50,8 @@ template <class E, int PANELS, int GROUPS> struct slice_compute {
         wgmma_begin();
 #pragma unroll
         for (int k = 0; k < 4 * PANELS; k++)
-            units::scores(x, panel_descriptor(a.rows + k / 4 * a.row_pitch + k % 4 * 32),
-                          panel_descriptor(a.columns + k / 4 * a.column_pitch + k % 4 * 32), 1);
+            units::scores(x, rows + (k / 4 * (a.row_pitch >> 4) + k % 4 * 2),
+                          columns + (k / 4 * (a.column_pitch >> 4) + k % 4 * 2), BIASED || k > 0);
         wgmma_end();
     }
 
@@ -68,15 +70,13 @@ template <class E, int PANELS, int GROUPS> struct slice_compute {
     __device__ void weigh(outputs &sums, const fragment_a (&weights)[N], uint32_t rows,
                           int pitch) const
     {
-        set_zero(sums);
-        wgmma_begin();
+        const uint64_t first = panel_descriptor(rows);
 #pragma unroll
         for (int n = 0; n < N; n++)
 #pragma unroll
             for (int i = 0; i < PANELS; i++)
                 units::sums(reinterpret_cast<float(&)[8][4]>(sums[8 * i]), weights[n],
-                            panel_descriptor(rows + i * pitch + n * 16 * MN_PANEL_ROW), 1);
-        wgmma_end();
+                            first + (i * (pitch >> 4) + n * MN_PANEL_ROW), 1);
     }
 
     /* A warp's 16 rows, each times its factor, as elements to `staging`. */
@@ -91,7 +91,6 @@ template <class E, int PANELS, int GROUPS> struct slice_compute {
 #pragma unroll
         for (int n = 0; n < 4 * PANELS; n++)
             store_matrices(place + n / 4 * pitch + (n % 4 * 32 ^ byte), x[n]);
-        __syncwarp();
     }
 
     /* Row i of four that a thread has a part of, from its staging place. */
@@ -108,10 +107,10 @@ template <class E, int PANELS, int GROUPS> struct slice_compute {
         const int sent = (int)(reinterpret_cast<char *>(memory.sent(0)) - memory.base);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            const int local = (warp * MN_TILE_ROWS + lane / 8 + 4 * i) / memory.size;
+            const int local = (warp * MN_TILE_ROWS + lane / 8 + 4 * i) / places::SIZE;
 #pragma unroll
             for (int k = 0; k < PANELS; k++)
-                send_bytes(owners[i] + place + (local * PANELS + k) * p.groups * MN_PANEL_ROW,
+                send_bytes(owners[i] + place + (local * PANELS + k) * BLOCKS * MN_PANEL_ROW,
                            staged(staging + k * pitch, i, lane), owners[i] + sent + local * 8);
         }
     }
@@ -123,11 +122,11 @@ template <class E, int PANELS, int GROUPS> struct slice_compute {
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             const int position = warp * MN_TILE_ROWS + lane / 4 + 8 * i;
-            const int local = position / memory.size;
+            const int local = position / places::SIZE;
             const int place =
                 (int)(reinterpret_cast<char *>(memory.bias(local) + block) - memory.base);
             const uint32_t there =
-                address_in(shared_address(memory.base), position - local * memory.size);
+                address_in(shared_address(memory.base), position - local * places::SIZE);
             if (lane % 4 == 0)
                 send_bytes(there + place, entropy_of<false>(state.entropy[i], state.sum[i]) * unit,
                            there + sent + local * 8);
@@ -154,7 +153,6 @@ template <class E, int PANELS, int GROUPS> struct slice_compute {
 
     __device__ void empty(const slice_cursor &at, int units, int count) const
     {
-        fence_for_wgmma(); /* what was written here, before the copy engine overwrites it */
         for (int i = 0; i < units; i++)
             barrier_arrive(memory.empty(at.unit + i), count);
     }
@@ -165,92 +163,101 @@ template <class E, int PANELS, int GROUPS> struct slice_compute {
         barrier_of_warps(1 + group, WARPGROUP);
     }
 
-    /* One block's share of a task: what is sent of it. */
-    template <int N>
+    /* A block's rows for the positions of the slice. */
     __device__ __forceinline__ void right(int block, int place, const slice_cursor &keys,
                                           const slice_cursor &values, int turn, bool first) const
     {
+        constexpr int N = BLOCK / 8, pitch = BLOCK * MN_PANEL_ROW;
         part a;
         a.rows = shared_address(memory.queries(place));
         a.columns = shared_address(memory.unit(keys.unit));
         a.values = shared_address(memory.unit(values.unit));
         a.row_pitch = MN_SLICE_ROWS * MN_PANEL_ROW;
-        a.column_pitch = p.columns * MN_PANEL_ROW;
-        a.bias = memory.zeros();
+        a.column_pitch = pitch;
         barrier_wait(memory.full(keys.unit), keys.parity);
         softmax_state state;
         fragment_a weights[N / 2];
         float x[N][4], shrink[2], factor[2];
         state.start();
-        find_scores(x, a);
+        find_scores<false>(x, a);
         barrier_arrive(memory.queries_empty(place));
         softmax_plain_tile<true>(x, state, shrink, p.scale);
         pack(weights, x);
         state.template finish<true>();
         for (int i = 0; i < 2; i++)
             factor[i] = reciprocal_fast(state.sum[i]);
+        outputs mean, result;
+        barrier_wait(memory.full(values.unit), values.parity);
+        set_zero(mean);
+        set_zero(result);
+        wgmma_begin();
+        weigh(mean, weights, a.columns, pitch);
+        weigh(result, weights, a.values, pitch);
+        wgmma_end();
         if (first && turn > 0)
-            barrier_wait_cluster(memory.released(), (turn - 1) % 2);
+            barrier_wait(memory.released(), (turn - 1) % 2);
         send_entropy(state, block);
-#pragma unroll 1
-        for (int output = 0; output < 2; output++) {
-            const slice_cursor &at = output == 0 ? keys : values;
-            char *staging = memory.unit(at.unit) + warp * MN_TILE_ROWS * MN_PANEL_ROW;
-            outputs sums;
-            if (output == 1)
-                barrier_wait(memory.full(values.unit), values.parity);
-            weigh(sums, weights, output == 0 ? a.columns : a.values, a.column_pitch);
-            meet();
-            stage(sums, factor, shared_address(staging), a.column_pitch);
-            send(staging, a.column_pitch, memory.base + output * memory.area(), block);
-            empty(at, memory.block_units(), memory.position_units());
-        }
+        meet();
+        const int row0 = warp * MN_TILE_ROWS * MN_PANEL_ROW;
+        char *means = memory.unit(keys.unit) + row0, *results = memory.unit(values.unit) + row0;
+        stage(mean, factor, shared_address(means), pitch);
+        stage(result, factor, shared_address(results), pitch);
+        __syncwarp();
+        send(means, pitch, memory.base, block);
+        send(results, pitch, memory.base + places::AREA, block);
+        fence_for_wgmma(); /* what was written here, before the copy engine overwrites it */
+        empty(keys, places::BLOCK_UNITS, places::POSITION_UNITS);
+        empty(values, places::BLOCK_UNITS, places::POSITION_UNITS);
     }
 
     /* 64 rows of a position. */
-    template <int N>
     __device__ __forceinline__ void left(const slice_item &item, int local, int number,
                                          const slice_cursor &at) const
     {
         const int row0 = number * MN_SLICE_ROWS + warp * MN_TILE_ROWS;
-        const int pitch = p.groups * MN_PANEL_ROW;
+        constexpr int N = BLOCKS / 8, pitch = BLOCKS * MN_PANEL_ROW;
         part a;
         a.rows = shared_address(memory.unit(at.unit)) + number * MN_SLICE_ROWS * MN_PANEL_ROW;
         a.columns = shared_address(memory.means(local));
-        a.values = a.columns + memory.area();
+        a.values = a.columns + places::AREA;
         a.row_pitch = a.column_pitch = pitch;
         a.bias = memory.bias(local);
         softmax_state state;
         fragment_a weights[N / 2];
         float x[N][4], shrink[2], factor[2];
         state.start();
-        find_scores(x, a);
+        find_scores<true>(x, a);
         softmax_plain_tile<false>(x, state, shrink, p.scale);
         pack(weights, x);
         state.template finish<false>();
         for (int i = 0; i < 2; i++)
             factor[i] = reciprocal_fast(state.sum[i]);
         outputs sums;
+        set_zero(sums);
+        wgmma_begin();
         weigh(sums, weights, a.values, pitch);
+        wgmma_end();
         char *staging = memory.unit(at.unit) + row0 * MN_PANEL_ROW;
         stage(sums, factor, shared_address(staging), pitch);
+        __syncwarp();
         store(staging, pitch,
               tensor_rows<E>(p, MN_OPERAND_RESULT,
                              {item.batch, item.head, item.first + memory.own(local), true}, false),
               row0);
-        empty(at, memory.position_units(), 1);
+        fence_for_wgmma();
+        empty(at, places::POSITION_UNITS, 1);
     }
 
     /* What a slice sends to a position. */
     __device__ void expect_rows(int local) const
     {
-        barrier_arrive_expecting(memory.sent(local), p.groups * (2 * memory.ROW + 4));
+        barrier_arrive_expecting(memory.sent(local), BLOCKS * (2 * places::ROW + 4));
     }
 
     __device__ void release() const
     {
         __syncwarp();
-        barrier_arrive_in(address_in(shared_address(memory.released()), lane % memory.size));
+        barrier_arrive_in(address_in(shared_address(memory.released()), lane % places::SIZE));
     }
 
     __device__ __forceinline__ void run(int first, int clusters) const
@@ -266,37 +273,35 @@ template <class E, int PANELS, int GROUPS> struct slice_compute {
         for (int number = first; number < all; number += clusters, turn++) {
             const slice_item item(p, r, number);
             bool is_first = true;
-            for (int local = 0; local < memory.blocks_here(); local++, task++) {
+            for (int local = 0; local < places::HERE; local++, task++) {
                 const slice_cursor keys = at;
-                at.advance(memory.block_units(), r.units);
+                at.template advance<places::UNITS>(places::BLOCK_UNITS);
                 const slice_cursor values = at;
-                at.advance(memory.block_units(), r.units);
-                if (!is_mine())
+                at.template advance<places::UNITS>(places::BLOCK_UNITS);
+                if (!is_mine()) { /* but must see every phase of a barrier end */
+                    barrier_wait(memory.full(keys.unit), keys.parity);
+                    barrier_wait(memory.full(values.unit), values.parity);
                     continue;
-                const int place = task % r.query_slots, block = memory.own(local);
-                if (p.columns == 64)
-                    right<8>(block, place, keys, values, turn, is_first);
-                else
-                    right<16>(block, place, keys, values, turn, is_first);
+                }
+                const int place = task % places::QUERY_SLOTS, block = memory.own(local);
+                right(block, place, keys, values, turn, is_first);
                 is_first = false;
             }
-            for (int local = 0; local < memory.share(); local++) {
-                for (int i = 0; i < memory.position_units(); i++) {
+            for (int local = 0; local < places::SHARE; local++) {
+                barrier_wait(memory.sent(local), turn % 2);
+                barrier_wait(memory.full(at.unit), at.parity);
+                fence_for_wgmma(); /* rows came otherwise than by the copy engine */
+                for (int i = 0; i < places::POSITION_UNITS; i++) {
                     if (!is_mine())
                         continue;
-                    barrier_wait_cluster(memory.sent(local), turn % 2);
                     if (i == 0 && threadIdx.x % WARPGROUP == 0 && number + clusters < all)
                         expect_rows(local);
-                    barrier_wait(memory.full(at.unit), at.parity);
-                    fence_for_wgmma(); /* rows came otherwise than by the copy engine */
-                    if (p.groups == 64)
-                        left<8>(item, local, i, at);
-                    else
-                        left<16>(item, local, i, at);
+                    left(item, local, i, at);
                 }
-                at.advance(memory.position_units(), r.units);
+                at.template advance<places::UNITS>(places::POSITION_UNITS);
             }
-            release();
+            if (number + clusters < all)
+                release();
         }
     }
 };

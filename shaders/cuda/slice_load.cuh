@@ -22,10 +22,12 @@ struct slice_item {
  * is a place for it. By boxes of the copy engine, or row by row where no tensor map describes a
  * tensor.
  */
-template <class E, int PANELS> struct slice_loader {
+template <class E, int PANELS, int BLOCK, int BLOCKS> struct slice_loader {
+    using places = slice_memory<PANELS, BLOCK, BLOCKS>;
+
     const mn_stage_params &p;
     const mn_ring_params &r;
-    const slice_memory<PANELS> &memory;
+    const places &memory;
     int lane;
 
     __device__ void wait_for_place(const slice_cursor &at, int units, bool first_turn) const
@@ -50,7 +52,7 @@ template <class E, int PANELS> struct slice_loader {
         const int share = p.operand[operand].head_share;
         const bool linear = r.linear[map] != 0;
         copy(panels, rows, map, barrier, policy_used_again(),
-             linear ? block * p.columns + first : first, linear ? 0 : block,
+             linear ? block * BLOCK + first : first, linear ? 0 : block,
              share > 1 ? item.head / share : item.head, item.batch);
     }
 
@@ -93,48 +95,48 @@ template <class E, int PANELS> struct slice_loader {
         if (!r.uses_maps) {
             load_rows(queries, MN_SLICE_ROWS, rows_of(MN_OPERAND_QUERIES, item, block, false),
                       item.first);
-            load_rows(keys, p.columns, rows_of(MN_OPERAND_KEYS, item, block, false), 0);
+            load_rows(keys, BLOCK, rows_of(MN_OPERAND_KEYS, item, block, false), 0);
             if (lane == 0)
                 barrier_arrive(full);
         } else if (lane == 0) {
-            barrier_arrive_expecting(full, (MN_SLICE_ROWS + p.columns) * memory.ROW);
+            barrier_arrive_expecting(full, (MN_SLICE_ROWS + BLOCK) * places::ROW);
             copy_of_block(queries, MN_SLICE_ROWS, MN_RING_QUERIES, MN_OPERAND_QUERIES, full, item,
                           block, item.first);
-            copy_of_block(keys, p.columns, MN_RING_KEYS, MN_OPERAND_KEYS, full, item, block, 0);
+            copy_of_block(keys, BLOCK, MN_RING_KEYS, MN_OPERAND_KEYS, full, item, block, 0);
         }
-        tell_others(at, memory.block_units());
+        tell_others(at, places::BLOCK_UNITS);
     }
 
     __device__ void load_values(const slice_item &item, int block, const slice_cursor &at) const
     {
         uint64_t *full = memory.full(at.unit);
         if (!r.uses_maps) {
-            load_rows(memory.unit(at.unit), p.columns,
-                      rows_of(MN_OPERAND_VALUES, item, block, false), 0);
+            load_rows(memory.unit(at.unit), BLOCK, rows_of(MN_OPERAND_VALUES, item, block, false),
+                      0);
             if (lane == 0)
                 barrier_arrive(full);
         } else if (lane == 0) {
-            barrier_arrive_expecting(full, p.columns * memory.ROW);
-            copy_of_block(memory.unit(at.unit), p.columns, MN_RING_VALUES, MN_OPERAND_VALUES, full,
+            barrier_arrive_expecting(full, BLOCK * places::ROW);
+            copy_of_block(memory.unit(at.unit), BLOCK, MN_RING_VALUES, MN_OPERAND_VALUES, full,
                           item, block, 0);
         }
-        tell_others(at, memory.block_units());
+        tell_others(at, places::BLOCK_UNITS);
     }
 
     __device__ void load_across(const slice_item &item, int position, const slice_cursor &at) const
     {
         uint64_t *full = memory.full(at.unit);
         if (!r.uses_maps) {
-            load_rows(memory.unit(at.unit), p.groups,
+            load_rows(memory.unit(at.unit), BLOCKS,
                       rows_of(MN_OPERAND_QUERIES, item, position, true), 0);
             if (lane == 0)
                 barrier_arrive(full);
         } else if (lane == 0) {
-            barrier_arrive_expecting(full, p.groups * memory.ROW);
-            copy(memory.unit(at.unit), p.groups, MN_RING_ACROSS, full, policy_last_use(), position,
-                 0, item.head, item.batch);
+            barrier_arrive_expecting(full, BLOCKS * places::ROW);
+            copy(memory.unit(at.unit), BLOCKS, MN_RING_ACROSS, full, policy_last_use(), position, 0,
+                 item.head, item.batch);
         }
-        tell_others(at, memory.position_units());
+        tell_others(at, places::POSITION_UNITS);
     }
 
     /* `clusters` that many clusters share the slices of all heads. */
@@ -143,26 +145,26 @@ template <class E, int PANELS> struct slice_loader {
         slice_cursor at = {0, 0};
         int task = 0, loaded = 0; /* units */
         const auto next = [&](int units) {
-            wait_for_place(at, units, loaded < r.units);
-            loaded = min(loaded + units, r.units);
+            wait_for_place(at, units, loaded < places::UNITS);
+            loaded = min(loaded + units, places::UNITS);
         };
         for (int number = first; number < r.heads * r.slices; number += clusters) {
             const slice_item item(p, r, number);
-            for (int local = 0; local < memory.blocks_here(); local++, task++) {
-                const int place = task % r.query_slots, turn = task / r.query_slots;
+            for (int local = 0; local < places::HERE; local++, task++) {
+                const int place = task % places::QUERY_SLOTS, turn = task / places::QUERY_SLOTS;
                 if (turn > 0)
                     barrier_wait(memory.queries_empty(place), (turn - 1) % 2);
-                next(memory.block_units());
+                next(places::BLOCK_UNITS);
                 load_keys(item, memory.own(local), at, memory.queries(place));
-                at.advance(memory.block_units(), r.units);
-                next(memory.block_units());
+                at.template advance<places::UNITS>(places::BLOCK_UNITS);
+                next(places::BLOCK_UNITS);
                 load_values(item, memory.own(local), at);
-                at.advance(memory.block_units(), r.units);
+                at.template advance<places::UNITS>(places::BLOCK_UNITS);
             }
-            for (int local = 0; local < memory.share(); local++) {
-                next(memory.position_units());
+            for (int local = 0; local < places::SHARE; local++) {
+                next(places::POSITION_UNITS);
                 load_across(item, item.first + memory.own(local), at);
-                at.advance(memory.position_units(), r.units);
+                at.template advance<places::UNITS>(places::POSITION_UNITS);
             }
         }
     }

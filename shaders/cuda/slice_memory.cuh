@@ -20,110 +20,83 @@
 struct slice_cursor {
     int unit, parity;
 
-    __device__ void advance(int count, int units)
+    template <int UNITS> __device__ void advance(int count)
     {
         unit += count;
-        if (unit >= units) {
-            unit -= units;
+        if (unit >= UNITS) {
+            unit -= UNITS;
             parity ^= 1;
         }
     }
 };
 
-template <int PANELS> struct slice_memory {
+template <int PANELS, int BLOCK, int BLOCKS> struct slice_memory {
     static constexpr int ROW = PANELS * MN_PANEL_ROW;
-    static constexpr int UNIT = MN_SLICE_ROWS * ROW;
+    static constexpr int SIZE = MN_SLICE_CLUSTER, SHARE = MN_SLICE_ROWS / SIZE;
+    static constexpr int UNIT = MN_SLICE_ROWS * ROW, AREA = SHARE * BLOCKS * ROW;
+    static constexpr int HERE = BLOCKS / SIZE; /* blocks of a work-group */
+    static constexpr int BLOCK_UNITS = BLOCK / MN_SLICE_ROWS;
+    static constexpr int POSITION_UNITS = BLOCKS / MN_SLICE_ROWS;
+    static constexpr int UNITS = mn_slice_units(BLOCKS, PANELS);
+    static constexpr int QUERY_SLOTS = MN_SLICE_QUERY_SLOTS;
 
-    const mn_stage_params &p;
-    const mn_ring_params &r;
     char *base;
-    int rank, size; /* of the cluster */
+    int rank; /* in the cluster */
 
-    __device__ slice_memory(const mn_stage_params &params, const mn_ring_params &ring, char *memory)
-        : p(params), r(ring), base(memory), rank(cluster_rank()), size(cluster_size())
+    __device__ explicit slice_memory(char *memory) : base(memory), rank(cluster_rank())
     {
-    }
-
-    __device__ int share() const /* positions here */
-    {
-        return MN_SLICE_ROWS / size;
-    }
-
-    __device__ int blocks_here() const
-    {
-        return p.groups / size;
-    }
-
-    __device__ int block_units() const
-    {
-        return p.columns / MN_SLICE_ROWS;
-    }
-
-    __device__ int position_units() const
-    {
-        return p.groups / MN_SLICE_ROWS;
     }
 
     /* Block or position of the slice. */
     __device__ int own(int local) const
     {
-        return rank + local * size;
+        return rank + local * SIZE;
     }
 
     /* Of position number `local` here, row by row of a block: aL/s, then y so much further. */
     __device__ char *means(int local) const
     {
-        return base + local * p.groups * ROW;
-    }
-
-    __device__ int area() const
-    {
-        return share() * p.groups * ROW;
+        return base + local * BLOCKS * ROW;
     }
 
     __device__ char *unit(int index) const
     {
-        return base + 2 * area() + index * UNIT;
+        return base + 2 * AREA + index * UNIT;
     }
 
     __device__ char *queries(int index) const
     {
-        return unit(r.units + index);
+        return unit(UNITS + index);
     }
 
     __device__ float *bias(int local) const /* cL of each block, divided by minus the scale */
     {
-        return reinterpret_cast<float *>(queries(r.query_slots)) + local * p.groups;
-    }
-
-    __device__ float *zeros() const /* the bias of a block's keys */
-    {
-        return bias(share());
+        return reinterpret_cast<float *>(queries(QUERY_SLOTS)) + local * BLOCKS;
     }
 
     __device__ uint64_t *full(int unit) const
     {
-        return reinterpret_cast<uint64_t *>(zeros() + p.columns) + unit;
+        return reinterpret_cast<uint64_t *>(bias(SHARE)) + unit;
     }
 
     __device__ uint64_t *empty(int unit) const
     {
-        return full(r.units + unit);
+        return full(UNITS + unit);
     }
 
     __device__ uint64_t *queries_empty(int index) const
     {
-        return full(2 * r.units + index);
+        return full(2 * UNITS + index);
     }
 
     __device__ uint64_t *sent(int local) const /* all that others send to a position is there */
     {
-        return full(2 * r.units + r.query_slots + local);
+        return full(2 * UNITS + QUERY_SLOTS + local);
     }
 
     __device__ uint64_t *released() const /* all work-groups are done with a slice's positions */
     {
-        return sent(share());
+        return sent(SHARE);
     }
 };
 
