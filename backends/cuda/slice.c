@@ -17,8 +17,8 @@ enum {
     LARGEST_GROUP = 128, /* whose scores a warpgroup's registers hold */
     MOST_HEADS = 1 << 22,
     LEAST_MULTIPROCESSORS = 96, /* of a GPU that has groups of 16 of them */
-    THREADS = 512,              /* of 64 features */
-    THREADS_OF_TWO_PANELS = 384,
+    THREADS = 640,              /* of 64 features */
+    THREADS_OF_TWO_PANELS = 512
 };
 
 static const float LEAST_SCALE = 0x1p-40f, MOST_SCALE = 0x1p40f;

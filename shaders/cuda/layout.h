@@ -179,17 +179,23 @@ MN_LAYOUT_FUNCTION int mn_cluster_bytes(int blocks, int block, int steps, int ha
 enum {
     MN_SLICE_ROWS = 64,
     MN_SLICE_CLUSTER = 16,
-    MN_SLICE_QUERY_SLOTS = 2,
     MN_SLICE_MEMORY = 232448, /* of a work-group, all that compute capability 9.0 has */
     MN_SLICE_MOST_UNITS = 16
 };
+
+/* Places for the queries of blocks: one for each warpgroup, where there is room. */
+MN_LAYOUT_FUNCTION int mn_slice_query_slots(int blocks, int panels)
+{
+    return blocks * panels <= 64 ? 4 : 2;
+}
 
 /* Of a work-group with so many units. */
 MN_LAYOUT_FUNCTION int mn_slice_bytes(int blocks, int panels, int units)
 {
     int share = MN_SLICE_ROWS / MN_SLICE_CLUSTER, row = panels * MN_PANEL_ROW;
-    return 2 * share * blocks * row + (units + MN_SLICE_QUERY_SLOTS) * MN_SLICE_ROWS * row +
-           4 * share * blocks + 8 * (2 * units + MN_SLICE_QUERY_SLOTS + share + 1);
+    int queries = mn_slice_query_slots(blocks, panels);
+    return 2 * share * blocks * row + (units + queries) * MN_SLICE_ROWS * row + 4 * share * blocks +
+           8 * (2 * units + queries + share + 1);
 }
 
 /* As many as there is room for, an even number; 0 if it is less than 4. */

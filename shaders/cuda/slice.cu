@@ -11,12 +11,12 @@
     }
 
 #define MN_KERNELS_OF_TYPE(name, type)                                                             \
-    MN_KERNEL(name##_64, type, 1, 3, 64, 64)                                                       \
-    MN_KERNEL(name##_64, type, 1, 3, 128, 64)                                                      \
-    MN_KERNEL(name##_64, type, 1, 3, 64, 128)                                                      \
-    MN_KERNEL(name##_64, type, 1, 3, 128, 128)                                                     \
-    MN_KERNEL(name##_128, type, 2, 2, 64, 64)                                                      \
-    MN_KERNEL(name##_128, type, 2, 2, 128, 64)
+    MN_KERNEL(name##_64, type, 1, 4, 64, 64)                                                       \
+    MN_KERNEL(name##_64, type, 1, 4, 128, 64)                                                      \
+    MN_KERNEL(name##_64, type, 1, 4, 64, 128)                                                      \
+    MN_KERNEL(name##_64, type, 1, 4, 128, 128)                                                     \
+    MN_KERNEL(name##_128, type, 2, 3, 64, 64)                                                      \
+    MN_KERNEL(name##_128, type, 2, 3, 128, 64)
 
 MN_KERNELS_OF_TYPE(slice_f16, __half)
 MN_KERNELS_OF_TYPE(slice_bf16, __nv_bfloat16)

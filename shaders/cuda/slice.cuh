@@ -14,6 +14,10 @@
 /* Registers of a thread that computes, and of the last warpgroup, which does not: see ring.cuh. */
 template <int GROUPS> struct slice_registers;
 
+template <> struct slice_registers<4> {
+    static constexpr int compute = 112, other = 24;
+};
+
 template <> struct slice_registers<3> {
     static constexpr int compute = 152, other = 56;
 };
@@ -29,7 +33,7 @@ __device__ inline void start_slice(const mn_stage_params &p, const mn_ring_param
     if (threadIdx.x == 0) {
         for (int i = 0; i < memory.UNITS; i++) {
             barrier_start(memory.full(i), 1);
-            barrier_start(memory.empty(i), memory.POSITION_UNITS * WARPGROUP);
+            barrier_start(memory.empty(i), GROUPS * WARPGROUP);
         }
         for (int i = 0; i < memory.QUERY_SLOTS; i++)
             barrier_start(memory.queries_empty(i), WARPGROUP);

@@ -151,10 +151,18 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS> struct slice_c
             }
     }
 
-    __device__ void empty(const slice_cursor &at, int units, int count) const
+    /* Done with a matrix. All warpgroups say so of all of them, as all must see every phase of
+       their barriers end. */
+    __device__ void empty(const slice_cursor &at, int units) const
     {
         for (int i = 0; i < units; i++)
-            barrier_arrive(memory.empty(at.unit + i), count);
+            barrier_arrive(memory.empty(at.unit + i));
+    }
+
+    __device__ void skip(const slice_cursor &at) const
+    {
+        barrier_wait(memory.full(at.unit), at.parity);
+        empty(at, places::BLOCK_UNITS);
     }
 
     /* All warps of this warpgroup are done with a product. */
@@ -167,13 +175,12 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS> struct slice_c
     __device__ __forceinline__ void right(int block, int place, const slice_cursor &keys,
                                           const slice_cursor &values, int turn, bool first) const
     {
-        constexpr int N = BLOCK / 8, pitch = BLOCK * MN_PANEL_ROW;
+        constexpr int N = BLOCK / 8;
         part a;
         a.rows = shared_address(memory.queries(place));
         a.columns = shared_address(memory.unit(keys.unit));
-        a.values = shared_address(memory.unit(values.unit));
         a.row_pitch = MN_SLICE_ROWS * MN_PANEL_ROW;
-        a.column_pitch = pitch;
+        a.column_pitch = BLOCK * MN_PANEL_ROW;
         barrier_wait(memory.full(keys.unit), keys.parity);
         softmax_state state;
         fragment_a weights[N / 2];
@@ -186,28 +193,32 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS> struct slice_c
         state.template finish<true>();
         for (int i = 0; i < 2; i++)
             factor[i] = reciprocal_fast(state.sum[i]);
-        outputs mean, result;
-        barrier_wait(memory.full(values.unit), values.parity);
-        set_zero(mean);
-        set_zero(result);
-        wgmma_begin();
-        weigh(mean, weights, a.columns, pitch);
-        weigh(result, weights, a.values, pitch);
-        wgmma_end();
         if (first && turn > 0)
             barrier_wait(memory.released(), (turn - 1) % 2);
         send_entropy(state, block);
+        send_mean(weights, factor, keys, 0, block);
+        barrier_wait(memory.full(values.unit), values.parity);
+        send_mean(weights, factor, values, 1, block);
+    }
+
+    /* Weighted means of a block's keys or values, output 0 or 1, by way of their own place. */
+    template <int N>
+    __device__ void send_mean(const fragment_a (&weights)[N], const float (&factor)[2],
+                              const slice_cursor &at, int output, int block) const
+    {
+        constexpr int pitch = BLOCK * MN_PANEL_ROW;
+        char *rows = memory.unit(at.unit), *staging = rows + warp * MN_TILE_ROWS * MN_PANEL_ROW;
+        outputs sums;
+        set_zero(sums);
+        wgmma_begin();
+        weigh(sums, weights, shared_address(rows), pitch);
+        wgmma_end();
         meet();
-        const int row0 = warp * MN_TILE_ROWS * MN_PANEL_ROW;
-        char *means = memory.unit(keys.unit) + row0, *results = memory.unit(values.unit) + row0;
-        stage(mean, factor, shared_address(means), pitch);
-        stage(result, factor, shared_address(results), pitch);
+        stage(sums, factor, shared_address(staging), pitch);
         __syncwarp();
-        send(means, pitch, memory.base, block);
-        send(results, pitch, memory.base + places::AREA, block);
+        send(staging, pitch, memory.base + output * places::AREA, block);
         fence_for_wgmma(); /* what was written here, before the copy engine overwrites it */
-        empty(keys, places::BLOCK_UNITS, places::POSITION_UNITS);
-        empty(values, places::BLOCK_UNITS, places::POSITION_UNITS);
+        empty(at, places::BLOCK_UNITS);
     }
 
     /* 64 rows of a position. */
@@ -245,7 +256,6 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS> struct slice_c
                              {item.batch, item.head, item.first + memory.own(local), true}, false),
               row0);
         fence_for_wgmma();
-        empty(at, places::POSITION_UNITS, 1);
     }
 
     /* What a slice sends to a position. */
@@ -278,9 +288,9 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS> struct slice_c
                 at.template advance<places::UNITS>(places::BLOCK_UNITS);
                 const slice_cursor values = at;
                 at.template advance<places::UNITS>(places::BLOCK_UNITS);
-                if (!is_mine()) { /* but must see every phase of a barrier end */
-                    barrier_wait(memory.full(keys.unit), keys.parity);
-                    barrier_wait(memory.full(values.unit), values.parity);
+                if (!is_mine()) {
+                    skip(keys);
+                    skip(values);
                     continue;
                 }
                 const int place = task % places::QUERY_SLOTS, block = memory.own(local);
@@ -298,6 +308,7 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS> struct slice_c
                         expect_rows(local);
                     left(item, local, i, at);
                 }
+                empty(at, places::POSITION_UNITS);
                 at.template advance<places::UNITS>(places::POSITION_UNITS);
             }
             if (number + clusters < all)

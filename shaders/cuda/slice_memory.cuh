@@ -38,7 +38,7 @@ template <int PANELS, int BLOCK, int BLOCKS> struct slice_memory {
     static constexpr int BLOCK_UNITS = BLOCK / MN_SLICE_ROWS;
     static constexpr int POSITION_UNITS = BLOCKS / MN_SLICE_ROWS;
     static constexpr int UNITS = mn_slice_units(BLOCKS, PANELS);
-    static constexpr int QUERY_SLOTS = MN_SLICE_QUERY_SLOTS;
+    static constexpr int QUERY_SLOTS = mn_slice_query_slots(BLOCKS, PANELS);
 
     char *base;
     int rank; /* in the cluster */

@@ -26,15 +26,6 @@ __device__ inline void barrier_arrive(uint64_t *barrier)
         : "memory");
 }
 
-/* Counts as so many arrivals. */
-__device__ inline void barrier_arrive(uint64_t *barrier, int count)
-{
-    asm volatile(
-        "mbarrier.arrive.release.cta.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)),
-        "r"(count)
-        : "memory");
-}
-
 /* Arrives when the copies that this thread has started so far are done. */
 __device__ inline void barrier_arrive_after_copies(uint64_t *barrier)
 {

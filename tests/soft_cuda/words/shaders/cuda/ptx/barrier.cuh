@@ -22,12 +22,6 @@ static inline void barrier_arrive(uint64_t *barrier)
     soft::mbarrier_arrive(soft_place(barrier));
 }
 
-static inline void barrier_arrive(uint64_t *barrier, int count)
-{
-    for (int i = 0; i < count; i++)
-        barrier_arrive(barrier);
-}
-
 static inline void barrier_arrive_after_copies(uint64_t *barrier)
 {
     char *place = soft_place(barrier);
