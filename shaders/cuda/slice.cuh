@@ -22,13 +22,9 @@ template <> struct slice_registers<3> {
     static constexpr int compute = 152, other = 56;
 };
 
-template <> struct slice_registers<2> {
-    static constexpr int compute = 216, other = 72;
-};
-
-template <int PANELS, int GROUPS, int BLOCK, int BLOCKS>
+template <int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE>
 __device__ inline void start_slice(const mn_stage_params &p, const mn_ring_params &r,
-                                   const slice_memory<PANELS, BLOCK, BLOCKS> &memory)
+                                   const slice_memory<PANELS, BLOCK, BLOCKS, SIZE> &memory)
 {
     if (threadIdx.x == 0) {
         for (int i = 0; i < memory.UNITS; i++) {
@@ -48,19 +44,19 @@ __device__ inline void start_slice(const mn_stage_params &p, const mn_ring_param
     cluster_arrive(); /* nobody sends before all barriers are there */
 }
 
-template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS>
+template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE>
 __device__ __forceinline__ void slice(const mn_stage_params &p, const mn_ring_params &r)
 {
-    const slice_memory<PANELS, BLOCK, BLOCKS> memory(dynamic_memory<1024>());
+    const slice_memory<PANELS, BLOCK, BLOCKS, SIZE> memory(dynamic_memory<1024>());
     const int warp = warp_index(), lane = threadIdx.x % WARP, group = warp / 4;
-    const int cluster = blockIdx.x / memory.SIZE, clusters = gridDim.x / memory.SIZE;
+    const int cluster = blockIdx.x / SIZE, clusters = gridDim.x / SIZE;
     let_next_launch_begin();
-    start_slice<PANELS, GROUPS, BLOCK, BLOCKS>(p, r, memory);
+    start_slice<PANELS, GROUPS, BLOCK, BLOCKS, SIZE>(p, r, memory);
     wait_for_launches_ahead();
     if (group < GROUPS) {
         take_registers<slice_registers<GROUPS>::compute>();
-        slice_compute<E, PANELS, GROUPS, BLOCK, BLOCKS> compute = {p,        r,    memory, group,
-                                                                   warp % 4, lane, {}};
+        slice_compute<E, PANELS, GROUPS, BLOCK, BLOCKS, SIZE> compute = {
+            p, r, memory, group, warp % 4, lane, {}};
         compute.find_owners();
         cluster_wait();
         compute.run(cluster, clusters);
@@ -68,7 +64,7 @@ __device__ __forceinline__ void slice(const mn_stage_params &p, const mn_ring_pa
         give_registers<slice_registers<GROUPS>::other>();
         cluster_wait();
         if (warp == 4 * GROUPS)
-            slice_loader<E, PANELS, BLOCK, BLOCKS>{p, r, memory, lane}.run(cluster, clusters);
+            slice_loader<E, PANELS, BLOCK, BLOCKS, SIZE>{p, r, memory, lane}.run(cluster, clusters);
     }
     cluster_arrive_and_release(); /* others may still tell that they are done */
     cluster_wait();

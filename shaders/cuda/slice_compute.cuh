@@ -13,8 +13,8 @@ enum { WARPGROUP = 128 };
  * RIGHT makes of a block leaves by way of the block's own place in shared memory, which nobody
  * needs again, for the work-groups that have the positions.
  */
-template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS> struct slice_compute {
-    using places = slice_memory<PANELS, BLOCK, BLOCKS>;
+template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> struct slice_compute {
+    using places = slice_memory<PANELS, BLOCK, BLOCKS, SIZE>;
     using units = warpgroup<E>;
     using outputs = float[8 * PANELS][4];
 
@@ -34,7 +34,7 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS> struct slice_c
     __device__ void find_owners()
     {
         for (int i = 0; i < 4; i++)
-            owners[i] = address_in(shared_address(memory.base), (lane / 8 + 4 * i) % places::SIZE);
+            owners[i] = address_in(shared_address(memory.base), (lane / 8 + 4 * i) % SIZE);
     }
 
     /* Scores; with BIASED they have their biases already taken off: products are added to those. */
@@ -107,7 +107,7 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS> struct slice_c
         const int sent = (int)(reinterpret_cast<char *>(memory.sent(0)) - memory.base);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            const int local = (warp * MN_TILE_ROWS + lane / 8 + 4 * i) / places::SIZE;
+            const int local = (warp * MN_TILE_ROWS + lane / 8 + 4 * i) / SIZE;
 #pragma unroll
             for (int k = 0; k < PANELS; k++)
                 send_bytes(owners[i] + place + (local * PANELS + k) * BLOCKS * MN_PANEL_ROW,
@@ -122,11 +122,10 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS> struct slice_c
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             const int position = warp * MN_TILE_ROWS + lane / 4 + 8 * i;
-            const int local = position / places::SIZE;
+            const int local = position / SIZE;
             const int place =
                 (int)(reinterpret_cast<char *>(memory.bias(local) + block) - memory.base);
-            const uint32_t there =
-                address_in(shared_address(memory.base), position - local * places::SIZE);
+            const uint32_t there = address_in(shared_address(memory.base), position - local * SIZE);
             if (lane % 4 == 0)
                 send_bytes(there + place, entropy_of<false>(state.entropy[i], state.sum[i]) * unit,
                            there + sent + local * 8);
@@ -267,7 +266,7 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS> struct slice_c
     __device__ void release() const
     {
         __syncwarp();
-        barrier_arrive_in(address_in(shared_address(memory.released()), lane % places::SIZE));
+        barrier_arrive_in(address_in(shared_address(memory.released()), lane % SIZE));
     }
 
     __device__ __forceinline__ void run(int first, int clusters) const

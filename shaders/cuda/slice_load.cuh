@@ -22,8 +22,8 @@ struct slice_item {
  * is a place for it. By boxes of the copy engine, or row by row where no tensor map describes a
  * tensor.
  */
-template <class E, int PANELS, int BLOCK, int BLOCKS> struct slice_loader {
-    using places = slice_memory<PANELS, BLOCK, BLOCKS>;
+template <class E, int PANELS, int BLOCK, int BLOCKS, int SIZE> struct slice_loader {
+    using places = slice_memory<PANELS, BLOCK, BLOCKS, SIZE>;
 
     const mn_stage_params &p;
     const mn_ring_params &r;

@@ -30,15 +30,15 @@ struct slice_cursor {
     }
 };
 
-template <int PANELS, int BLOCK, int BLOCKS> struct slice_memory {
+template <int PANELS, int BLOCK, int BLOCKS, int SIZE> struct slice_memory {
     static constexpr int ROW = PANELS * MN_PANEL_ROW;
-    static constexpr int SIZE = MN_SLICE_CLUSTER, SHARE = MN_SLICE_ROWS / SIZE;
+    static constexpr int SHARE = MN_SLICE_ROWS / SIZE;
     static constexpr int UNIT = MN_SLICE_ROWS * ROW, AREA = SHARE * BLOCKS * ROW;
     static constexpr int HERE = BLOCKS / SIZE; /* blocks of a work-group */
     static constexpr int BLOCK_UNITS = BLOCK / MN_SLICE_ROWS;
     static constexpr int POSITION_UNITS = BLOCKS / MN_SLICE_ROWS;
-    static constexpr int UNITS = mn_slice_units(BLOCKS, PANELS);
-    static constexpr int QUERY_SLOTS = mn_slice_query_slots(BLOCKS, PANELS);
+    static constexpr int UNITS = mn_slice_units(BLOCKS, PANELS, SIZE);
+    static constexpr int QUERY_SLOTS = mn_slice_query_slots(BLOCKS, PANELS, SIZE);
 
     char *base;
     int rank; /* in the cluster */
