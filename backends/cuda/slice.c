@@ -21,8 +21,6 @@ enum {
     WARPGROUP = 128             /* threads */
 };
 
-static const float LEAST_SCALE = 0x1p-40f, MOST_SCALE = 0x1p40f;
-
 /* What follows from the shape of a problem: a pure function, asked by everyone. */
 typedef struct shape {
     int blocks, block, panels;
@@ -65,15 +63,6 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
     return s;
 }
 
-static bool is_whole(const mn_program *program)
-{
-    const monarch_problem *p = &program->problem;
-    return p->steps == 1 && !p->has_mask && p->tokens == program->blocks * p->block_size &&
-           program->blocks % MN_SLICE_ROWS == 0 && p->block_size % MN_SLICE_ROWS == 0 &&
-           p->head_dim % MN_PANEL_FEATURES == 0 && p->value_dim == p->head_dim &&
-           p->scale > LEAST_SCALE && p->scale < MOST_SCALE;
-}
-
 static uint32_t covers(const mn_variant *variant, const monarch_device *device,
                        const mn_program *program, uint32_t first, uint32_t limit, mn_reason *reason)
 {
@@ -81,7 +70,7 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
     const mn_cuda_limits *limits = mn_cuda_device_limits(device);
     if (!mn_cuda_takes_whole(variant, limits, program, first, limit, &most, reason))
         return 0;
-    if (!is_whole(program))
+    if (!mn_cuda_is_whole(program) || program->problem.steps > 1)
         snprintf(reason->text, sizeof reason->text,
                  "variant slice takes T = 1, 64 or 128 blocks of 64 or 128 tokens, 64 or 128 "
                  "features and no mask");

@@ -56,17 +56,6 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> stru
     }
 
     template <int N>
-    __device__ void pack(fragment_a (&weights)[N / 2], const float (&x)[N][4]) const
-    {
-#pragma unroll
-        for (int n = 0; n < N / 2; n++)
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                weights[n].x[i] =
-                    element<E>::pack(x[2 * n + i / 2][i % 2 * 2], x[2 * n + i / 2][i % 2 * 2 + 1]);
-    }
-
-    template <int N>
     __device__ void weigh(outputs &sums, const fragment_a (&weights)[N], uint32_t rows,
                           int pitch) const
     {
@@ -188,7 +177,7 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> stru
         find_scores<false>(x, a);
         barrier_arrive(memory.queries_empty(place));
         softmax_plain_tile<true>(x, state, shrink, p.scale);
-        pack(weights, x);
+        pack_weights<E>(weights, x);
         state.template finish<true>();
         for (int i = 0; i < 2; i++)
             factor[i] = reciprocal_fast(state.sum[i]);
@@ -238,7 +227,7 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> stru
         state.start();
         find_scores<true>(x, a);
         softmax_plain_tile<false>(x, state, shrink, p.scale);
-        pack(weights, x);
+        pack_weights<E>(weights, x);
         state.template finish<false>();
         for (int i = 0; i < 2; i++)
             factor[i] = reciprocal_fast(state.sum[i]);
