@@ -33,6 +33,7 @@ static const mn_dynlib_symbol symbols[] = {
     {"cuFuncGetAttribute", offsetof(mn_cuda_driver, func_get_attribute), false},
     {"cuFuncSetAttribute", offsetof(mn_cuda_driver, func_set_attribute), false},
     {"cuLaunchKernelEx", offsetof(mn_cuda_driver, launch_kernel), false},
+    {"cuOccupancyMaxActiveClusters", offsetof(mn_cuda_driver, occupancy_max_active_clusters), true},
     {"cuTensorMapEncodeTiled", offsetof(mn_cuda_driver, tensor_map_encode), true},
     {"cuTensorMapReplaceAddress", offsetof(mn_cuda_driver, tensor_map_replace), true},
     {"cuMemAlloc_v2", offsetof(mn_cuda_driver, mem_alloc), false},

@@ -35,6 +35,7 @@ typedef struct mn_cuda_driver {
     __typeof__(&cuFuncGetAttribute) func_get_attribute;
     __typeof__(&cuFuncSetAttribute) func_set_attribute;
     __typeof__(&cuLaunchKernelEx) launch_kernel;
+    __typeof__(&cuOccupancyMaxActiveClusters) occupancy_max_active_clusters;
     __typeof__(&cuTensorMapEncodeTiled) tensor_map_encode;     /* of CUDA 12.0; NULL before */
     __typeof__(&cuTensorMapReplaceAddress) tensor_map_replace; /* likewise */
     __typeof__(&cuMemAlloc) mem_alloc;

@@ -17,6 +17,7 @@ extern const unsigned char mn_cuda_fatbin_cluster[];
 extern const unsigned char mn_cuda_fatbin_hopper[];
 extern const unsigned char mn_cuda_fatbin_ring[];
 extern const unsigned char mn_cuda_fatbin_ring_fp8[];
+extern const unsigned char mn_cuda_fatbin_slice[];
 #endif
 
 enum { LEAST_WAITING = 90 }; /* PTX version from which kernels have griddepcontrol */
@@ -38,6 +39,7 @@ static const image images[MN_CUDA_MODULES] = {
     [MN_CUDA_HOPPER] = {"hopper", mn_cuda_fatbin_hopper},
     [MN_CUDA_RING] = {"ring", mn_cuda_fatbin_ring},
     [MN_CUDA_RING_FP8] = {"ring_fp8", mn_cuda_fatbin_ring_fp8},
+    [MN_CUDA_SLICE] = {"slice", mn_cuda_fatbin_slice},
 #endif
 };
 
@@ -76,6 +78,12 @@ static monarch_status prepare(const mn_cuda_device *device, mn_cuda_kernel *kern
         driver->func_get_attribute(&version, CU_FUNC_ATTRIBUTE_PTX_VERSION, kernel->function),
         "cuFuncGetAttribute", error));
     kernel->waits = version >= LEAST_WAITING;
+    if (kernel->module == MN_CUDA_SLICE) /* its clusters are larger than every GPU takes */
+        MN_TRY(mn_cuda_check(
+            driver,
+            driver->func_set_attribute(kernel->function,
+                                       CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED, 1),
+            "cuFuncSetAttribute", error));
     return mn_cuda_check(driver,
                          driver->func_set_attribute(kernel->function,
                                                     CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,

@@ -91,9 +91,7 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
     return s;
 }
 
-/* Whether the kernels apply that ask nothing about a block. They add products to biases divided by
-   the scale. */
-static bool is_whole(const mn_program *program)
+bool mn_cuda_is_whole(const mn_program *program)
 {
     const monarch_problem *p = &program->problem;
     return !p->has_mask && p->tokens == program->blocks * p->block_size &&
@@ -106,7 +104,7 @@ static bool fits_fp8(const mn_program *program, mn_reason *reason)
 {
     const monarch_problem *p = &program->problem;
     if (p->intermediates != MONARCH_INTERMEDIATES_FP8 ||
-        (is_whole(program) && p->steps == 1 && p->block_size <= MOST_NARROW))
+        (mn_cuda_is_whole(program) && p->steps == 1 && p->block_size <= MOST_NARROW))
         return true;
     snprintf(reason->text, sizeof reason->text,
              "fp8 intermediates, which variant ring has for T = 1, blocks of 64 or 128 tokens, a "
@@ -201,7 +199,7 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
             (s.blocks > s.block && s.block % 64 != 0) || (s.block > s.blocks && s.blocks % 64 != 0),
     };
     snprintf(out->kernel, sizeof out->kernel, "ring_%s%s%s%s_%d", s.fp8 ? "fp8_" : "",
-             narrow ? "" : "wide_", is_whole(&plan->program) && !s.fp8 ? "whole_" : "",
+             narrow ? "" : "wide_", mn_cuda_is_whole(&plan->program) && !s.fp8 ? "whole_" : "",
              monarch_dtype_name(plan->program.problem.q.dtype), s.panels * MN_PANEL_FEATURES);
     return 1;
 }

@@ -6,6 +6,10 @@
 #include "backends/cuda/variants.h"
 #include "shaders/cuda/layout.h"
 
+/* Whether the kernels apply that ask nothing about a block. They add products to biases divided by
+   the scale. */
+bool mn_cuda_is_whole(const mn_program *program);
+
 /* Makes the tensor maps of a plan's ring launch, unless its tensors cannot be described by any;
    launch->ring.uses_maps tells. Needs a current context. */
 monarch_status mn_cuda_ring_make_maps(const monarch_plan *plan, mn_cuda_launch *launch,

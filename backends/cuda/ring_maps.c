@@ -72,9 +72,10 @@ static walk walk_of(const mn_operand_params *o, const mn_program *program)
     return w;
 }
 
-/* Rows of a block of q, k or v: of a linear walk x is the token, so that boxes end with the
-   sequence, and what lies before and behind it is zero. */
-static map_shape block_shape(const mn_program *program, const mn_operand_params *o, const walk *w)
+/* Boxes of `rows` of a block of q, k or v: of a linear walk x is the token, so that boxes end with
+   the sequence, and what lies before and behind it is zero. */
+static map_shape block_shape(const mn_program *program, const mn_operand_params *o, const walk *w,
+                             int64_t rows)
 {
     const monarch_problem *p = &program->problem;
     return (map_shape){.extent = {(uint64_t)o->width,
@@ -83,7 +84,7 @@ static map_shape block_shape(const mn_program *program, const mn_operand_params 
                                   (uint64_t)(p->heads / o->head_share), (uint64_t)p->batch},
                        .stride = {0, w->token * ELEMENT, w->block * ELEMENT, o->head * ELEMENT,
                                   o->batch * ELEMENT},
-                       .box = {MN_PANEL_FEATURES, (uint32_t)p->block_size, 1, 1, 1}};
+                       .box = {MN_PANEL_FEATURES, (uint32_t)rows, 1, 1, 1}};
 }
 
 /* Queries of a position in all blocks. */
@@ -129,7 +130,9 @@ static bool shapes_of(const mn_program *program, const mn_operand_params *operan
     for (int i = 0; i < 3; i++) {
         const mn_operand_params *o = &operands[numbers[i]];
         const walk w = walk_of(o, program);
-        shapes[i] = block_shape(program, o, &w);
+        const int64_t rows =
+            i == MN_RING_QUERIES && ring->query_rows > 0 ? ring->query_rows : p->block_size;
+        shapes[i] = block_shape(program, o, &w, rows);
         ring->linear[i] = w.linear;
         fit = fit && o->vectors && (w.linear || whole);
         if (i == MN_RING_QUERIES)

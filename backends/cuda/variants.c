@@ -9,13 +9,13 @@
 /* Most specific first; plain runs everything everywhere. */
 static const mn_cuda_variant *const table[] = {
 #if defined(MN_HAVE_CUDA_SM_90A)
-    &mn_cuda_cluster,
+    &mn_cuda_slice, &mn_cuda_cluster,
 #endif
     &mn_cuda_fused,
 #if defined(MN_HAVE_CUDA_SM_90A)
-    &mn_cuda_ring,    &mn_cuda_hopper,
+    &mn_cuda_ring,  &mn_cuda_hopper,
 #endif
-    &mn_cuda_tiled,   &mn_cuda_plain,
+    &mn_cuda_tiled, &mn_cuda_plain,
 };
 
 enum { VARIANTS = sizeof table / sizeof *table };

@@ -18,6 +18,7 @@ typedef enum mn_cuda_module {
     MN_CUDA_HOPPER,
     MN_CUDA_RING,
     MN_CUDA_RING_FP8,
+    MN_CUDA_SLICE,
     MN_CUDA_MODULES
 } mn_cuda_module;
 
@@ -86,6 +87,7 @@ uint64_t mn_cuda_step_scratch(const mn_variant *variant, const monarch_device *d
 
 extern const mn_cuda_variant mn_cuda_fused;   /* all steps of a head in one work-group */
 extern const mn_cuda_variant mn_cuda_cluster; /* all steps of a head in a cluster, sm_90a only */
+extern const mn_cuda_variant mn_cuda_slice;  /* T = 1 of a slice of a head in a cluster, likewise */
 extern const mn_cuda_variant mn_cuda_ring;   /* all steps of all heads in one launch, sm_90a only */
 extern const mn_cuda_variant mn_cuda_hopper; /* warpgroups of 64 rows, sm_90a only */
 extern const mn_cuda_variant mn_cuda_tiled;  /* matrix instructions, tiles of 16 rows */

@@ -152,12 +152,7 @@ template <class E, int PANELS, form FORM> struct hopper_attention {
         const uint32_t keys = shared_address(s.keys) + tile * 64 * MN_PANEL_ROW;
         const uint32_t values = shared_address(s.values) + tile * 64 * MN_PANEL_ROW;
         fragment_a weights[N / 2];
-#pragma unroll
-        for (int n = 0; n < N / 2; n++)
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                weights[n].x[i] =
-                    element<E>::pack(x[2 * n + i / 2][i % 2 * 2], x[2 * n + i / 2][i % 2 * 2 + 1]);
+        pack_weights<E>(weights, x);
         wgmma_begin();
 #pragma unroll
         for (int n = 0; n < N / 2; n++) {

@@ -4,8 +4,9 @@
 
 #include <stdint.h>
 
-/* What the ring and cluster kernels are told beside mn_stage_params; the same for host and device.
-   Of the fields behind the maps cluster reads uses_maps, linear and short_y alone. */
+/* What the ring, cluster and slice kernels are told beside mn_stage_params; the same for host and
+   device. Of the fields behind the maps cluster reads uses_maps, linear and short_y alone, slice
+   these, heads, slices and query_rows. */
 
 /* Tensor maps, descriptions of tensors for the copy engine: boxes of a block's rows, and boxes of
    one position's rows in all blocks. Axes are feature, x, y, head, batch. */
@@ -39,7 +40,9 @@ typedef struct mn_ring_params
     int32_t linear[3];         /* of q, k, v: x is the token, not the position, and y is 0 */
     int32_t short_y;           /* y at which boxes of MN_RING_ACROSS_SHORT begin */
     int32_t cleans;            /* rows behind a box may hold rows of an earlier task */
-    int32_t reserved[14];
+    int32_t slices;            /* of the positions of a head */
+    int32_t query_rows;        /* of a box of MN_RING_QUERIES; 0: those of a block */
+    int32_t reserved[12];
 #if defined(__cplusplus)
 };
 static_assert(sizeof(mn_ring_params) == 1024, "host and device must agree");

@@ -49,7 +49,7 @@ struct ring_compute : ring_whole<E, PANELS, GROUPS, NARROW, WHOLE, FP8> {
         else
             softmax_tile<stage_task<FORM>::right, FORM == LEFT_MEAN>(x, state, shrink, terms,
                                                                      p.scale, N / 2, lane);
-        this->pack_weights(weights, x);
+        pack_weights<E>(weights, x);
     }
 
     /* Takes columns first ... first + 8 N - 1 into the sums. */

@@ -39,17 +39,6 @@ template <class E, int PANELS, int GROUPS, bool WHOLE> struct ring_rows {
                         panel_descriptor(address + i * memory.panel()), 1);
     }
 
-    template <int N>
-    __device__ void pack_weights(fragment_a (&weights)[N / 2], const float (&x)[N][4]) const
-    {
-#pragma unroll
-        for (int n = 0; n < N / 2; n++)
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                weights[n].x[i] =
-                    element<E>::pack(x[2 * n + i / 2][i % 2 * 2], x[2 * n + i / 2][i % 2 * 2 + 1]);
-    }
-
     /* Starts to add rows of `panels`, each times its weight. */
     template <int N>
     __device__ void add_rows(outputs &sums, const fragment_a (&weights)[N], uint32_t panels) const

@@ -52,7 +52,7 @@ struct ring_whole : ring_rows<E, PANELS, GROUPS, WHOLE> {
         state.start();
         find_biased_scores(x, a, 0);
         softmax_plain_tile<true>(x, state, shrink, p.scale);
-        this->pack_weights(weights, x);
+        pack_weights<E>(weights, x);
         state.template finish<true>();
         for (int i = 0; i < 2; i++)
             factor[i] = reciprocal_fast(state.sum[i]);
@@ -120,7 +120,7 @@ struct ring_whole : ring_rows<E, PANELS, GROUPS, WHOLE> {
             float x[N][4], shrink[2];
             find_biased_scores(x, a, first);
             softmax_plain_tile<false>(x, state, shrink, p.scale);
-            this->pack_weights(weights, x);
+            pack_weights<E>(weights, x);
             multiply(sums, shrink);
             wgmma_begin();
             this->add_rows(sums, weights, a.values + first * MN_PANEL_ROW);

@@ -32,4 +32,16 @@ __device__ inline uint64_t panel_descriptor(uint32_t address)
            (uint64_t)1 << 62;
 }
 
+/* A thread's scores of two rows, N times 8 columns, as the first operand of weighted sums. */
+template <class E, int N>
+__device__ inline void pack_weights(fragment_a (&weights)[N / 2], const float (&x)[N][4])
+{
+#pragma unroll
+    for (int n = 0; n < N / 2; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            weights[n].x[i] =
+                element<E>::pack(x[2 * n + i / 2][i % 2 * 2], x[2 * n + i / 2][i % 2 * 2 + 1]);
+}
+
 #endif

@@ -40,8 +40,20 @@ monarch_instance_params cuda_scene_params(cuda_scene *s)
     return params;
 }
 
-monarch_problem cuda_scene_problem(void)
+static bool takes_whole_blocks_alone(const char *variant)
 {
+    return variant && strcmp(variant, "slice") == 0;
+}
+
+size_t cuda_scene_elements(const char *variant)
+{
+    return takes_whole_blocks_alone(variant) ? 4096 * 64 : FIXTURE_Q;
+}
+
+monarch_problem cuda_scene_problem(const char *variant)
+{
+    if (takes_whole_blocks_alone(variant))
+        return cuda_scene_shape(1, 1, 4096, 64, 64, 1);
     monarch_problem problem = fixture_problem();
     monarch_problem_set_dtype(&problem, MONARCH_F16); /* which every variant takes */
     problem.has_mask = 1;
@@ -67,18 +79,20 @@ static monarch_memory make_buffer(cuda_scene *s, size_t size, monarch_buffer **b
 void cuda_scene_prepare(cuda_scene *s, const char *variant)
 {
     monarch_error error = {MONARCH_OK, ""};
-    monarch_problem problem = cuda_scene_problem();
+    monarch_problem problem = cuda_scene_problem(variant);
+    const size_t bytes = sizeof(uint16_t) * cuda_scene_elements(variant); /* at least */
     monarch_plan_options options = monarch_plan_options_default();
     options.variant = variant;
     fixture_ok("queue", monarch_queue_create(s->device, &s->queue, &error), &error);
     fixture_ok("plan", monarch_plan_create(s->device, &problem, &options, &s->plan, &error),
                &error);
     s->args = monarch_plan_args_default();
-    s->args.q = make_buffer(s, sizeof(uint16_t) * FIXTURE_Q, &s->q);
-    s->args.k = make_buffer(s, sizeof(uint16_t) * FIXTURE_K, &s->k);
-    s->args.v = make_buffer(s, sizeof(uint16_t) * FIXTURE_V, &s->v);
-    s->args.out = make_buffer(s, sizeof(uint16_t) * FIXTURE_OUT, &s->out);
-    s->args.mask = make_buffer(s, FIXTURE_MASK, &s->mask);
+    s->args.q = make_buffer(s, bytes, &s->q);
+    s->args.k = make_buffer(s, bytes, &s->k);
+    s->args.v = make_buffer(s, bytes, &s->v);
+    s->args.out = make_buffer(s, bytes, &s->out);
+    if (problem.has_mask)
+        s->args.mask = make_buffer(s, FIXTURE_MASK, &s->mask);
     fixture_ok("workspace", monarch_plan_workspace_create(s->plan, &s->workspace, &error), &error);
     s->args.workspace = monarch_buffer_memory(s->workspace, 0);
 }

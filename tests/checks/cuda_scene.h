@@ -27,7 +27,10 @@ void cuda_scene_close(cuda_scene *s);                        /* all of it; nothi
 /* Parameters of an instance with the cuda backend alone, on the scene's allocator and log. */
 monarch_instance_params cuda_scene_params(cuda_scene *s);
 
-monarch_problem cuda_scene_problem(void);
+/* One that a variant takes, NULL for all but slice, and how many elements its largest tensor has.
+ */
+monarch_problem cuda_scene_problem(const char *variant);
+size_t cuda_scene_elements(const char *variant);
 
 /* Calls `visit` with the name of each variant of the device. */
 void cuda_scene_variants(const monarch_device *device, void (*visit)(const char *variant));

@@ -76,7 +76,7 @@ static monarch_status do_queue(work *w, monarch_error *error)
 
 static monarch_status do_plan(work *w, monarch_error *error)
 {
-    monarch_problem problem = cuda_scene_problem();
+    monarch_problem problem = cuda_scene_problem(w->variant);
     monarch_plan_options options = monarch_plan_options_default();
     options.variant = w->variant;
     w->s.plan = poison();
@@ -88,8 +88,8 @@ static monarch_status do_plan(work *w, monarch_error *error)
 static monarch_status do_buffer(work *w, monarch_error *error)
 {
     w->s.q = poison();
-    monarch_status status =
-        monarch_buffer_create(w->s.device, sizeof(uint16_t) * 5 * FIXTURE_Q, &w->s.q, error);
+    monarch_status status = monarch_buffer_create(
+        w->s.device, sizeof(uint16_t) * 5 * cuda_scene_elements(w->variant), &w->s.q, error);
     assert_true((w->s.q != NULL) == (status == MONARCH_OK));
     return status;
 }
@@ -100,8 +100,10 @@ static monarch_status do_workspace(work *w, monarch_error *error)
     monarch_status status = monarch_plan_workspace_create(w->s.plan, &w->s.workspace, error);
     *args = monarch_plan_args_default();
     args->q = args->k = args->v = monarch_buffer_memory(w->s.q, 0);
-    args->mask = monarch_buffer_memory(w->s.q, 0);
-    args->out = monarch_buffer_memory(w->s.q, sizeof(uint16_t) * 4 * FIXTURE_Q);
+    if (cuda_scene_problem(w->variant).has_mask)
+        args->mask = monarch_buffer_memory(w->s.q, 0);
+    args->out =
+        monarch_buffer_memory(w->s.q, sizeof(uint16_t) * 4 * cuda_scene_elements(w->variant));
     args->workspace = monarch_buffer_memory(w->s.workspace, 0);
     return status;
 }

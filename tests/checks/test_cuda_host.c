@@ -51,7 +51,7 @@ static void test_devices(void **state)
     assert_non_null(strstr(info.driver, "CUDA 13.0"));
     assert_true(fixture_has_variant(second, "plain"));
     /* Looking makes no context, and neither does an empty plan. */
-    monarch_problem problem = cuda_scene_problem();
+    monarch_problem problem = cuda_scene_problem(NULL);
     problem.tokens = 0;
     fixture_ok("empty plan", monarch_plan_create(s.device, &problem, NULL, &s.plan, &error),
                &error);
@@ -157,8 +157,8 @@ static void test_out_of_memory(void **state)
 
 /*
  * During a capture an execution asks which context is current, pushes and pops its own where it is
- * another, launches, and does nothing else. `current`: the caller has the context current
- * meanwhile.
+ * another, puts addresses into maps, launches, and does nothing else. `current`: the caller has the
+ * context current meanwhile.
  */
 static void capture(cuda_scene *s, CUstream stream, CUcontext context, bool current)
 {
@@ -182,7 +182,8 @@ static void capture(cuda_scene *s, CUstream stream, CUcontext context, bool curr
     assert_int_equal(count_calls("cuCtxGetCurrent"), 3);
     assert_int_equal(count_calls("cuCtxPushCurrent"), pushes);
     assert_int_equal(count_calls("cuCtxPopCurrent"), pushes);
-    assert_int_equal(fake_cuda_state()->calls, launches + 3 + 2 * pushes);
+    int maps = count_calls("cuTensorMapReplaceAddress");
+    assert_int_equal(fake_cuda_state()->calls, launches + maps + 3 + 2 * pushes);
     fixture_invalid("wait", monarch_queue_wait(s->queue, &error), &error, "captured", "queue_wait");
     fixture_invalid("time", monarch_plan_time(s->plan, s->queue, &s->args, 1, &seconds, &error),
                     &error, "captured", "plan_time");
@@ -345,7 +346,7 @@ static void *work(void *argument)
     worker *w = argument;
     monarch_queue *queue = NULL;
     monarch_plan *plan = NULL;
-    monarch_problem problem = cuda_scene_problem();
+    monarch_problem problem = cuda_scene_problem(NULL);
     w->failures += monarch_queue_create(w->scene->device, &queue, &w->error) != MONARCH_OK;
     w->failures +=
         monarch_plan_create(w->scene->device, &problem, NULL, &plan, &w->error) != MONARCH_OK;

@@ -31,14 +31,14 @@ static void test_choice(void **state)
         int32_t steps;
         const char *variant; /* of the first stage */
     } rows[] = {
-        {1, 12, 4096, 64, 64, 1, "cluster"}, /* all heads run at once, in clusters */
+        {1, 12, 4000, 64, 64, 1, "cluster"}, /* all heads run at once, in clusters */
         {1, 12, 5120, 70, 64, 1, "hopper"},  /* too little work to hide the start */
-        {1, 12, 8192, 64, 64, 1, "ring"},     {1, 12, 4096, 64, 64, 2, "cluster"},
+        {1, 12, 8192, 64, 64, 1, "slice"},    {1, 12, 4096, 64, 64, 2, "cluster"},
         {1, 12, 8192, 90, 64, 1, "ring"},     {1, 12, 16384, 128, 64, 1, "ring"},
         {1, 12, 32768, 181, 64, 1, "ring"},   {1, 12, 65536, 256, 64, 1, "ring"},
         {1, 12, 65536, 192, 64, 1, "hopper"}, /* 342 blocks */
         {1, 12, 16384, 128, 60, 1, "hopper"}, /* rows that are not whole vectors */
-        {4, 16, 4096, 64, 128, 1, "ring"},    {4, 16, 4096, 64, 129, 1, "tiled"},
+        {4, 16, 4096, 64, 128, 1, "slice"},   {4, 16, 4096, 64, 129, 1, "tiled"},
         {64, 12, 256, 16, 64, 1, "fused"},    {64, 12, 4096, 16, 64, 1, "tiled"},
     };
     (void)state;

@@ -22,8 +22,15 @@ extern "C" {
 namespace
 {
 
-/* Few, so that the work-groups of a launch that needs all at once are few. */
+/* Few, so that the work-groups of a launch that needs all at once are few, unless more are asked
+   for: some kernels are for large GPUs alone. */
 enum { MULTIPROCESSORS = 6 };
+
+int multiprocessors()
+{
+    const char *given = getenv("MONARCH_SOFT_MULTIPROCESSORS");
+    return given ? atoi(given) : MULTIPROCESSORS;
+}
 
 using small_kernel = void (*)(mn_stage_params);
 using large_kernel = void (*)(mn_stage_params, mn_ring_params);
@@ -66,7 +73,8 @@ void compute(const fake_launch *launch, void *const *parameters)
     l.cluster = launch->cluster > 0 ? launch->cluster : 1;
     l.together = launch->cooperative;
     const mn_stage_params *p = static_cast<const mn_stage_params *>(parameters[0]);
-    if (starts_with(launch->kernel, "ring") || starts_with(launch->kernel, "cluster")) {
+    if (starts_with(launch->kernel, "ring") || starts_with(launch->kernel, "cluster") ||
+        starts_with(launch->kernel, "slice")) {
         const mn_ring_params *r = static_cast<const mn_ring_params *>(parameters[1]);
         l.kernel = [=] { reinterpret_cast<large_kernel>(kernel)(*p, *r); };
     } else {
@@ -79,7 +87,7 @@ __attribute__((constructor)) void start()
 {
     fake_cuda *state = fake_cuda_state();
     state->devices = 1;
-    state->multiprocessors = MULTIPROCESSORS;
+    state->multiprocessors = multiprocessors();
     state->compute = compute;
 }
 

@@ -63,4 +63,11 @@ __device__ inline void send_bytes(uint32_t address, float x, uint32_t barrier)
         : "memory");
 }
 
+/* Arrives at a barrier of another work-group when what this thread read and wrote is done. */
+__device__ inline void barrier_arrive_in(uint32_t barrier)
+{
+    asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier)
+                 : "memory");
+}
+
 #endif

@@ -409,8 +409,10 @@ CUresult cuFuncGetAttribute(int *value, CUfunction_attribute attribute, CUfuncti
 CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute, int value)
 {
     CUresult result = fake_enter_context("cuFuncSetAttribute");
-    bool right = attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES && value >= 0 &&
-                 value + fixed_memory(function) <= fake_state.shared_memory;
+    bool right = attribute == CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
+                     ? value == 1
+                     : attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES && value >= 0 &&
+                           value + fixed_memory(function) <= fake_state.shared_memory;
     if (result == CUDA_SUCCESS && !right)
         result = fake_misuse("cuFuncSetAttribute", "no such amount", CUDA_ERROR_INVALID_VALUE);
     fake_state.attributes_set += result == CUDA_SUCCESS;
@@ -439,6 +441,17 @@ static bool is_shape(const CUlaunchConfig *c)
            c->gridDimZ == 1 && c->blockDimX > 0 && c->blockDimX <= 1024 && c->blockDimY == 1 &&
            c->blockDimZ == 1 && (c->numAttrs == 0 || c->attrs) &&
            (cluster_of(c) == 0 || c->gridDimX % cluster_of(c) == 0);
+}
+
+CUresult cuOccupancyMaxActiveClusters(int *clusters, CUfunction function,
+                                      const CUlaunchConfig *config)
+{
+    CUresult result = fake_enter_context("cuOccupancyMaxActiveClusters");
+    if (result == CUDA_SUCCESS && (!is_shape(config) || cluster_of(config) == 0 || !function))
+        result = fake_misuse("cuOccupancyMaxActiveClusters", "shape", CUDA_ERROR_INVALID_VALUE);
+    if (result == CUDA_SUCCESS)
+        *clusters = fake_state.multiprocessors / (int)cluster_of(config);
+    return fake_leave(result);
 }
 
 CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, void **parameters,

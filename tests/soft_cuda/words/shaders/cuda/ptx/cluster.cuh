@@ -59,4 +59,9 @@ static inline void send_bytes(uint32_t address, float x, uint32_t barrier)
     soft_send(address, x, barrier);
 }
 
+static inline void barrier_arrive_in(uint32_t barrier)
+{
+    soft::mbarrier_arrive(soft::place_of(barrier, 8));
+}
+
 #endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "backends/cuda/cuda.h"
+#include "backends/cuda/ring.h"
+#include "core/error.h"
+
+/*
+ * Both stages of T = 1 by clusters of work-groups that take 64 positions of a head at a time, for
+ * GPUs of compute capability 9.0: what RIGHT makes stays in their shared memories.
+ */
+
+enum {
+    WIDEST = 128,
+    LARGEST_GROUP = 128, /* whose scores a warpgroup's registers hold */
+    MOST_HEADS = 1 << 22,
+    SMALL = 8, /* work-groups of a cluster */
+    LARGE = 16,
+    LEAST_MULTIPROCESSORS = 96, /* of a GPU that has groups of 16 of them */
+    WARPGROUP = 128             /* threads */
+};
+
+/* What follows from the shape of a problem: a pure function, asked by everyone. */
+typedef struct shape {
+    int blocks, block, panels;
+    int size;       /* of a cluster; 0 where shared memory does not suffice */
+    int64_t slices; /* of all heads */
+    int64_t at_once, rounds;
+} shape;
+
+/* Clusters that run at once. Multiprocessors come in groups, of 16 or 18 and some of fewer, and a
+   cluster lies within one: an H100's 132 run 7 of 16 and 15 of 8 work-groups. */
+static int64_t clusters_of(int size, const mn_cuda_limits *limits)
+{
+    return limits->multiprocessors / size - 1;
+}
+
+static void set_size(shape *s, int size, const mn_cuda_limits *limits)
+{
+    s->size = size;
+    s->at_once = clusters_of(size, limits);
+    s->rounds = (s->slices + s->at_once - 1) / s->at_once;
+}
+
+/* A round of large clusters takes half as long as one of small ones, which run in twice as many. */
+static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
+{
+    const monarch_problem *p = &program->problem;
+    shape s = {.blocks = (int)program->blocks,
+               .block = (int)p->block_size,
+               .panels = (int)p->head_dim / MN_PANEL_FEATURES};
+    s.slices = p->batch * p->heads * (s.block / MN_SLICE_ROWS);
+    if (mn_slice_units(s.blocks, s.panels, LARGE) == 0)
+        return s;
+    set_size(&s, LARGE, limits);
+    if (mn_slice_units(s.blocks, s.panels, SMALL) > 0) {
+        shape small = s;
+        set_size(&small, SMALL, limits);
+        if (2 * small.rounds <= s.rounds)
+            return small;
+    }
+    return s;
+}
+
+static uint32_t covers(const mn_variant *variant, const monarch_device *device,
+                       const mn_program *program, uint32_t first, uint32_t limit, mn_reason *reason)
+{
+    static const mn_cuda_most most = {WIDEST, LARGEST_GROUP, MOST_HEADS, false};
+    const mn_cuda_limits *limits = mn_cuda_device_limits(device);
+    if (!mn_cuda_takes_whole(variant, limits, program, first, limit, &most, reason))
+        return 0;
+    if (!mn_cuda_is_whole(program) || program->problem.steps > 1)
+        snprintf(reason->text, sizeof reason->text,
+                 "variant slice takes T = 1, 64 or 128 blocks of 64 or 128 tokens, 64 or 128 "
+                 "features and no mask");
+    else if (limits->multiprocessors < LEAST_MULTIPROCESSORS)
+        snprintf(reason->text, sizeof reason->text,
+                 "%" PRId32 " multiprocessors; variant slice needs clusters of %d, which %d are "
+                 "sure to have",
+                 limits->multiprocessors, LARGE, LEAST_MULTIPROCESSORS);
+    else if (shape_of(program, limits).size == 0)
+        snprintf(reason->text, sizeof reason->text,
+                 "%" PRId64 " blocks with %" PRId64
+                 " features do not fit into the shared memory of a cluster",
+                 program->blocks, program->problem.head_dim);
+    else
+        return program->step_count;
+    return 0;
+}
+
+/*
+ * Where more than half of the clusters have work, and everywhere with 64 blocks of 64 features.
+ * Measured on an H100, beside the best other variant, features 64: 12 heads of 4096 tokens 16.4 and
+ * 20.2 us, one head 8.7 and 9.9, 96 heads 101 and 131; 12 heads of 8192 in blocks of 64 35.0 and
+ * 44.4, two heads 16.9 and 14.3; in blocks of 128 36.1 and 44.8, two heads 11.3 and 14.7. Features
+ * 128: 32 heads of 4096 80.8 and 93.0, two heads 15.0 and 13.7; 12 heads of 8192 78.4 and 82.8.
+ * 128 blocks of 128 tokens leave little memory for what is on its way: 12 heads of 16384 81.3 and
+ * 78.3, 16 heads, 4.6 rounds, 102 and 102, 24 heads, 6.9 rounds, 142 and 147.
+ */
+static bool suits(const mn_variant *variant, const monarch_device *device,
+                  const mn_program *program, uint32_t first, uint32_t count)
+{
+    (void)variant;
+    (void)first;
+    (void)count;
+    shape s = shape_of(program, mn_cuda_device_limits(device));
+    const int64_t places = s.rounds * s.at_once;
+    if (s.blocks == 64 && s.panels == 1)
+        return true;
+    if (s.blocks == 128 && s.block == 128)
+        return 20 * s.slices >= 19 * places;
+    return 2 * s.slices > places;
+}
+
+static uint64_t scratch(const mn_variant *variant, const monarch_device *device,
+                        const mn_program *program, uint32_t first, uint32_t count)
+{
+    (void)variant;
+    (void)device;
+    (void)program;
+    (void)first;
+    (void)count;
+    return 0;
+}
+
+static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *plan, uint32_t run,
+                         mn_cuda_launch *out)
+{
+    (void)variant;
+    (void)run;
+    const monarch_problem *p = &plan->program.problem;
+    shape s = shape_of(&plan->program, mn_cuda_device_limits(plan->device));
+    *out = (mn_cuda_launch){
+        .module = MN_CUDA_SLICE,
+        .threads = (uint32_t)(mn_slice_groups(s.block, s.blocks, s.panels) + 1) * WARPGROUP,
+        .shared_memory = (uint32_t)mn_slice_bytes(s.blocks, s.panels, s.size,
+                                                  mn_slice_units(s.blocks, s.panels, s.size)),
+        .overlaps = true,
+        .cluster = (uint32_t)s.size,
+        .work_groups = s.slices * s.size,
+    };
+    mn_params_from_program(plan, &out->params);
+    out->ring = (mn_ring_params){
+        .heads = (int32_t)(p->batch * p->heads),
+        .slices = s.block / MN_SLICE_ROWS,
+        .query_rows = MN_SLICE_ROWS,
+    };
+    snprintf(out->kernel, sizeof out->kernel, "slice_%s_%d_%d_%d_%d",
+             monarch_dtype_name(p->q.dtype), s.panels * MN_PANEL_FEATURES, s.block, s.blocks,
+             s.size);
+    return 1;
+}
+
+/* Clusters stay and take one slice after the other: there are as many as run at once. */
+static monarch_status count_clusters(const monarch_plan *plan, mn_cuda_launch *launch,
+                                     monarch_error *error)
+{
+    mn_cuda_device *device = mn_cuda_device_of(plan->device);
+    const mn_cuda_kernel *kernel;
+    CUlaunchAttribute attribute = {.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
+                                   .value.clusterDim = {launch->cluster, 1, 1}};
+    CUlaunchConfig config = {
+        .gridDimX = launch->cluster,
+        .gridDimY = 1,
+        .gridDimZ = 1,
+        .blockDimX = launch->threads,
+        .blockDimY = 1,
+        .blockDimZ = 1,
+        .sharedMemBytes = launch->shared_memory,
+        .attrs = &attribute,
+        .numAttrs = 1,
+    };
+    int clusters = 0;
+    MN_TRY(mn_cuda_find_kernel(device, launch->module, launch->kernel, &kernel, error));
+    MN_TRY(mn_cuda_check(
+        device->driver,
+        device->driver->occupancy_max_active_clusters(&clusters, kernel->function, &config),
+        "cuOccupancyMaxActiveClusters", error));
+    if (clusters == 0)
+        return mn_fail(error, MONARCH_ERROR_UNSUPPORTED,
+                       "the device runs no cluster of %" PRIu32
+                       " work-groups, which variant slice needs",
+                       launch->cluster);
+    int64_t most = (int64_t)clusters * launch->cluster;
+    launch->work_groups = launch->work_groups < most ? launch->work_groups : most;
+    return MONARCH_OK;
+}
+
+static monarch_status prepare(const monarch_plan *plan, mn_cuda_launch *launch,
+                              monarch_error *error)
+{
+    MN_TRY(count_clusters(plan, launch, error));
+    return mn_cuda_ring_make_maps(plan, launch, error);
+}
+
+const mn_cuda_variant mn_cuda_slice = {
+    .base = {"slice", covers, suits, scratch},
+    .launches = launches,
+    .prepare = prepare,
+};

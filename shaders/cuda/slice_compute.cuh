@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MN_CUDA_SLICE_COMPUTE_CUH
+#define MN_CUDA_SLICE_COMPUTE_CUH
+
+#include "shaders/cuda/slice_load.cuh"
+#include "shaders/cuda/stage.cuh"
+
+enum { WARPGROUP = 128 };
+
+/*
+ * One warpgroup of a work-group of the slice kernel, one of GROUPS that take turns: 64 rows of a
+ * score matrix at a time, all their scores in registers, then one output after the other. What
+ * RIGHT makes of a block leaves by way of the block's own place in shared memory, which nobody
+ * needs again, for the work-groups that have the positions.
+ */
+template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> struct slice_compute {
+    using places = slice_memory<PANELS, BLOCK, BLOCKS, SIZE>;
+    using units = warpgroup<E>;
+    using outputs = float[8 * PANELS][4];
+
+    const mn_stage_params &p;
+    const mn_ring_params &r;
+    const places &memory;
+    int group, warp, lane; /* the warpgroup, and the warp in it */
+    uint32_t owners[4];    /* whose positions are rows lane / 8, + 4 and so on, of this warp */
+
+    /* What 64 rows of a score matrix work on; `pitch` from panel to panel. */
+    struct part {
+        uint32_t rows, columns, values;
+        int row_pitch, column_pitch;
+        const float *bias;
+    };
+
+    __device__ void find_owners()
+    {
+        for (int i = 0; i < 4; i++)
+            owners[i] = address_in(shared_address(memory.base), (lane / 8 + 4 * i) % SIZE);
+    }
+
+    /* Scores; with BIASED they have their biases already taken off: products are added to those. */
+    template <bool BIASED, int N> __device__ void find_scores(float (&x)[N][4], const part &a) const
+    {
+        const uint64_t rows = panel_descriptor(a.rows), columns = panel_descriptor(a.columns);
+#pragma unroll
+        for (int n = 0; BIASED && n < N; n++) {
+            const float2 bias = *reinterpret_cast<const float2 *>(a.bias + n * 8 + lane % 4 * 2);
+            x[n][0] = x[n][2] = bias.x;
+            x[n][1] = x[n][3] = bias.y;
+        }
+        wgmma_begin();
+#pragma unroll
+        for (int k = 0; k < 4 * PANELS; k++)
+            units::scores(x, rows + (k / 4 * (a.row_pitch >> 4) + k % 4 * 2),
+                          columns + (k / 4 * (a.column_pitch >> 4) + k % 4 * 2), BIASED || k > 0);
+        wgmma_end();
+    }
+
+    template <int N>
+    __device__ void weigh(outputs &sums, const fragment_a (&weights)[N], uint32_t rows,
+                          int pitch) const
+    {
+        const uint64_t first = panel_descriptor(rows);
+#pragma unroll
+        for (int n = 0; n < N; n++)
+#pragma unroll
+            for (int i = 0; i < PANELS; i++)
+                units::sums(reinterpret_cast<float(&)[8][4]>(sums[8 * i]), weights[n],
+                            first + (i * (pitch >> 4) + n * MN_PANEL_ROW), 1);
+    }
+
+    /* A warp's 16 rows, each times its factor, as elements to `staging`. */
+    __device__ void stage(outputs &sums, const float (&factor)[2], uint32_t staging,
+                          int pitch) const
+    {
+        multiply(sums, factor);
+        uint32_t x[4 * PANELS][4];
+        pack_sums<E>(sums, x);
+        const uint32_t place = staging + lane % 16 * MN_PANEL_ROW;
+        const int byte = (lane / 16 ^ lane % 8) * VECTOR;
+#pragma unroll
+        for (int n = 0; n < 4 * PANELS; n++)
+            store_matrices(place + n / 4 * pitch + (n % 4 * 32 ^ byte), x[n]);
+    }
+
+    /* Row i of four that a thread has a part of, from its staging place. */
+    __device__ static uint4 staged(const char *staging, int i, int lane)
+    {
+        return *reinterpret_cast<const uint4 *>(staging + panel_offset(lane / 8 + 4 * i, lane % 8));
+    }
+
+    /* Sends the warp's rows of a block to where their positions are; `area` is there as it is
+       here. */
+    __device__ void send(const char *staging, int pitch, const char *area, int block) const
+    {
+        const int place = (int)(area - memory.base) + panel_offset(block, lane % 8);
+        const int sent = (int)(reinterpret_cast<char *>(memory.sent(0)) - memory.base);
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int local = (warp * MN_TILE_ROWS + lane / 8 + 4 * i) / SIZE;
+#pragma unroll
+            for (int k = 0; k < PANELS; k++)
+                send_bytes(owners[i] + place + (local * PANELS + k) * BLOCKS * MN_PANEL_ROW,
+                           staged(staging + k * pitch, i, lane), owners[i] + sent + local * 8);
+        }
+    }
+
+    __device__ void send_entropy(const softmax_state &state, int block) const
+    {
+        const float unit = -log2_e / p.scale;
+        const int sent = (int)(reinterpret_cast<char *>(memory.sent(0)) - memory.base);
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            const int position = warp * MN_TILE_ROWS + lane / 4 + 8 * i;
+            const int local = position / SIZE;
+            const int place =
+                (int)(reinterpret_cast<char *>(memory.bias(local) + block) - memory.base);
+            const uint32_t there = address_in(shared_address(memory.base), position - local * SIZE);
+            if (lane % 4 == 0)
+                send_bytes(there + place, entropy_of<false>(state.entropy[i], state.sum[i]) * unit,
+                           there + sent + local * 8);
+        }
+    }
+
+    /* To memory. */
+    __device__ void store(const char *staging, int pitch, const panel_rows &to, int row0) const
+    {
+        char *target = to.base + (row0 + lane / 8) * to.stride + lane % 8 * VECTOR;
+        const uint64_t policy = policy_last_use();
+#pragma unroll
+        for (int i = 0; i < 4; i++, target += 4 * to.stride)
+#pragma unroll
+            for (int k = 0; k < PANELS; k++) {
+                const char *from = staging + k * pitch + panel_offset(lane / 8 + 4 * i, lane % 8);
+                if (to.vectors)
+                    store_hinted(target + k * MN_PANEL_ROW, *reinterpret_cast<const uint4 *>(from),
+                                 policy);
+                else
+                    store_vector<E>(target + k * MN_PANEL_ROW, from, false, VECTOR);
+            }
+    }
+
+    /* Done with a matrix. All warpgroups say so of all of them, as all must see every phase of
+       their barriers end. */
+    __device__ void empty(const slice_cursor &at, int units) const
+    {
+        for (int i = 0; i < units; i++)
+            barrier_arrive(memory.empty(at.unit + i));
+    }
+
+    __device__ void skip(const slice_cursor &at) const
+    {
+        barrier_wait(memory.full(at.unit), at.parity);
+        empty(at, places::BLOCK_UNITS);
+    }
+
+    /* All warps of this warpgroup are done with a product. */
+    __device__ void meet() const
+    {
+        barrier_of_warps(1 + group, WARPGROUP);
+    }
+
+    /* A block's rows for the positions of the slice. */
+    __device__ __forceinline__ void right(int block, int place, const slice_cursor &keys,
+                                          const slice_cursor &values, int turn, bool first) const
+    {
+        constexpr int N = BLOCK / 8;
+        part a;
+        a.rows = shared_address(memory.queries(place));
+        a.columns = shared_address(memory.unit(keys.unit));
+        a.row_pitch = MN_SLICE_ROWS * MN_PANEL_ROW;
+        a.column_pitch = BLOCK * MN_PANEL_ROW;
+        barrier_wait(memory.full(keys.unit), keys.parity);
+        softmax_state state;
+        fragment_a weights[N / 2];
+        float x[N][4], shrink[2], factor[2];
+        state.start();
+        find_scores<false>(x, a);
+        barrier_arrive(memory.queries_empty(place));
+        softmax_plain_tile<true>(x, state, shrink, p.scale);
+        pack_weights<E>(weights, x);
+        state.template finish<true>();
+        for (int i = 0; i < 2; i++)
+            factor[i] = reciprocal_fast(state.sum[i]);
+        if (first && turn > 0)
+            barrier_wait(memory.released(), (turn - 1) % 2);
+        send_entropy(state, block);
+        send_mean(weights, factor, keys, 0, block);
+        barrier_wait(memory.full(values.unit), values.parity);
+        send_mean(weights, factor, values, 1, block);
+    }
+
+    /* Weighted means of a block's keys or values, output 0 or 1, by way of their own place. */
+    template <int N>
+    __device__ void send_mean(const fragment_a (&weights)[N], const float (&factor)[2],
+                              const slice_cursor &at, int output, int block) const
+    {
+        constexpr int pitch = BLOCK * MN_PANEL_ROW;
+        char *rows = memory.unit(at.unit), *staging = rows + warp * MN_TILE_ROWS * MN_PANEL_ROW;
+        outputs sums;
+        set_zero(sums);
+        wgmma_begin();
+        weigh(sums, weights, shared_address(rows), pitch);
+        wgmma_end();
+        meet();
+        stage(sums, factor, shared_address(staging), pitch);
+        __syncwarp();
+        send(staging, pitch, memory.base + output * places::AREA, block);
+        fence_for_wgmma(); /* what was written here, before the copy engine overwrites it */
+        empty(at, places::BLOCK_UNITS);
+    }
+
+    /* 64 rows of a position. */
+    __device__ __forceinline__ void left(const slice_item &item, int local, int number,
+                                         const slice_cursor &at) const
+    {
+        const int row0 = number * MN_SLICE_ROWS + warp * MN_TILE_ROWS;
+        constexpr int N = BLOCKS / 8, pitch = BLOCKS * MN_PANEL_ROW;
+        part a;
+        a.rows = shared_address(memory.unit(at.unit)) + number * MN_SLICE_ROWS * MN_PANEL_ROW;
+        a.columns = shared_address(memory.means(local));
+        a.values = a.columns + places::AREA;
+        a.row_pitch = a.column_pitch = pitch;
+        a.bias = memory.bias(local);
+        softmax_state state;
+        fragment_a weights[N / 2];
+        float x[N][4], shrink[2], factor[2];
+        state.start();
+        find_scores<true>(x, a);
+        softmax_plain_tile<false>(x, state, shrink, p.scale);
+        pack_weights<E>(weights, x);
+        state.template finish<false>();
+        for (int i = 0; i < 2; i++)
+            factor[i] = reciprocal_fast(state.sum[i]);
+        outputs sums;
+        set_zero(sums);
+        wgmma_begin();
+        weigh(sums, weights, a.values, pitch);
+        wgmma_end();
+        char *staging = memory.unit(at.unit) + row0 * MN_PANEL_ROW;
+        stage(sums, factor, shared_address(staging), pitch);
+        __syncwarp();
+        store(staging, pitch,
+              tensor_rows<E>(p, MN_OPERAND_RESULT,
+                             {item.batch, item.head, item.first + memory.own(local), true}, false),
+              row0);
+        fence_for_wgmma();
+    }
+
+    /* What a slice sends to a position. */
+    __device__ void expect_rows(int local) const
+    {
+        barrier_arrive_expecting(memory.sent(local), BLOCKS * (2 * places::ROW + 4));
+    }
+
+    __device__ void release() const
+    {
+        __syncwarp();
+        barrier_arrive_in(address_in(shared_address(memory.released()), lane % SIZE));
+    }
+
+    __device__ __forceinline__ void run(int first, int clusters) const
+    {
+        slice_cursor at = {0, 0};
+        int task = 0, turn = 0, mine = group; /* whose next 64 rows are: 0 is this warpgroup */
+        const auto is_mine = [&] {
+            const bool now = mine == 0;
+            mine = now ? GROUPS - 1 : mine - 1;
+            return now;
+        };
+        const int all = r.heads * r.slices;
+        for (int number = first; number < all; number += clusters, turn++) {
+            const slice_item item(p, r, number);
+            bool is_first = true;
+            for (int local = 0; local < places::HERE; local++, task++) {
+                const slice_cursor keys = at;
+                at.template advance<places::UNITS>(places::BLOCK_UNITS);
+                const slice_cursor values = at;
+                at.template advance<places::UNITS>(places::BLOCK_UNITS);
+                if (!is_mine()) {
+                    skip(keys);
+                    skip(values);
+                    continue;
+                }
+                const int place = task % places::QUERY_SLOTS, block = memory.own(local);
+                right(block, place, keys, values, turn, is_first);
+                is_first = false;
+            }
+            for (int local = 0; local < places::SHARE; local++) {
+                barrier_wait(memory.sent(local), turn % 2);
+                barrier_wait(memory.full(at.unit), at.parity);
+                fence_for_wgmma(); /* rows came otherwise than by the copy engine */
+                for (int i = 0; i < places::POSITION_UNITS; i++) {
+                    if (!is_mine())
+                        continue;
+                    if (i == 0 && threadIdx.x % WARPGROUP == 0 && number + clusters < all)
+                        expect_rows(local);
+                    left(item, local, i, at);
+                }
+                empty(at, places::POSITION_UNITS);
+                at.template advance<places::UNITS>(places::POSITION_UNITS);
+            }
+            if (number + clusters < all)
+                release();
+        }
+    }
+};
+
+#endif

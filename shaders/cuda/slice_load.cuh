@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MN_CUDA_SLICE_LOAD_CUH
+#define MN_CUDA_SLICE_LOAD_CUH
+
+#include "shaders/cuda/slice_memory.cuh"
+
+/* The slice of a head that a cluster works on. */
+struct slice_item {
+    int batch, head, first; /* position */
+
+    __device__ slice_item(const mn_stage_params &p, const mn_ring_params &r, int number)
+    {
+        const int all = (unsigned)number / (unsigned)r.slices;
+        batch = (unsigned)all / (unsigned)p.heads;
+        head = all - batch * p.heads;
+        first = (number - all * r.slices) * MN_SLICE_ROWS;
+    }
+};
+
+/*
+ * The warp that loads: all matrices in the order in which they are needed, each as soon as there
+ * is a place for it. By boxes of the copy engine, or row by row where no tensor map describes a
+ * tensor.
+ */
+template <class E, int PANELS, int BLOCK, int BLOCKS, int SIZE> struct slice_loader {
+    using places = slice_memory<PANELS, BLOCK, BLOCKS, SIZE>;
+
+    const mn_stage_params &p;
+    const mn_ring_params &r;
+    const places &memory;
+    int lane;
+
+    __device__ void wait_for_place(const slice_cursor &at, int units, bool first_turn) const
+    {
+        for (int i = 0; i < units && !first_turn; i++)
+            barrier_wait(memory.empty(at.unit + i), at.parity ^ 1);
+    }
+
+    /* By one thread. */
+    __device__ void copy(char *panels, int rows, int map, uint64_t *barrier, uint64_t policy, int x,
+                         int y, int head, int batch) const
+    {
+#pragma unroll
+        for (int i = 0; i < PANELS; i++)
+            copy_box(panels + i * rows * MN_PANEL_ROW, r.maps[map], barrier, policy,
+                     i * MN_PANEL_FEATURES, x, y, head, batch);
+    }
+
+    __device__ void copy_of_block(char *panels, int rows, int map, int operand, uint64_t *barrier,
+                                  const slice_item &item, int block, int first) const
+    {
+        const int share = p.operand[operand].head_share;
+        const bool linear = r.linear[map] != 0;
+        copy(panels, rows, map, barrier, policy_used_again(),
+             linear ? block * BLOCK + first : first, linear ? 0 : block,
+             share > 1 ? item.head / share : item.head, item.batch);
+    }
+
+    /* By the warp, and waits: for tensors that have no map. */
+    __device__ void load_rows(char *panels, int count, panel_rows rows, int first) const
+    {
+        const int unit = lane % 8;
+        for (int row = lane / 8; row < count; row += WARP / 8)
+#pragma unroll 1
+            for (int i = 0; i < PANELS; i++)
+                copy_elements<E>(panels + i * count * MN_PANEL_ROW + panel_offset(row, unit),
+                                 rows.base + (first + row) * rows.stride + unit * VECTOR +
+                                     i * MN_PANEL_ROW,
+                                 VECTOR);
+        copies_commit();
+        copies_wait<0>();
+        fence_for_wgmma();
+        __syncwarp();
+    }
+
+    __device__ panel_rows rows_of(int operand, const slice_item &item, int index, bool left) const
+    {
+        return tensor_rows<E>(p, operand, {item.batch, item.head, index, left}, false);
+    }
+
+    /* The other units of a matrix are there with the first. And no thread goes ahead: barriers
+       would end their phases twice before one that stays behind looks. */
+    __device__ void tell_others(const slice_cursor &at, int units) const
+    {
+        for (int i = 1; i < units && lane == 0; i++)
+            barrier_arrive(memory.full(at.unit + i));
+        __syncwarp();
+    }
+
+    __device__ void load_keys(const slice_item &item, int block, const slice_cursor &at,
+                              char *queries) const
+    {
+        uint64_t *full = memory.full(at.unit);
+        char *keys = memory.unit(at.unit);
+        if (!r.uses_maps) {
+            load_rows(queries, MN_SLICE_ROWS, rows_of(MN_OPERAND_QUERIES, item, block, false),
+                      item.first);
+            load_rows(keys, BLOCK, rows_of(MN_OPERAND_KEYS, item, block, false), 0);
+            if (lane == 0)
+                barrier_arrive(full);
+        } else if (lane == 0) {
+            barrier_arrive_expecting(full, (MN_SLICE_ROWS + BLOCK) * places::ROW);
+            copy_of_block(queries, MN_SLICE_ROWS, MN_RING_QUERIES, MN_OPERAND_QUERIES, full, item,
+                          block, item.first);
+            copy_of_block(keys, BLOCK, MN_RING_KEYS, MN_OPERAND_KEYS, full, item, block, 0);
+        }
+        tell_others(at, places::BLOCK_UNITS);
+    }
+
+    __device__ void load_values(const slice_item &item, int block, const slice_cursor &at) const
+    {
+        uint64_t *full = memory.full(at.unit);
+        if (!r.uses_maps) {
+            load_rows(memory.unit(at.unit), BLOCK, rows_of(MN_OPERAND_VALUES, item, block, false),
+                      0);
+            if (lane == 0)
+                barrier_arrive(full);
+        } else if (lane == 0) {
+            barrier_arrive_expecting(full, BLOCK * places::ROW);
+            copy_of_block(memory.unit(at.unit), BLOCK, MN_RING_VALUES, MN_OPERAND_VALUES, full,
+                          item, block, 0);
+        }
+        tell_others(at, places::BLOCK_UNITS);
+    }
+
+    __device__ void load_across(const slice_item &item, int position, const slice_cursor &at) const
+    {
+        uint64_t *full = memory.full(at.unit);
+        if (!r.uses_maps) {
+            load_rows(memory.unit(at.unit), BLOCKS,
+                      rows_of(MN_OPERAND_QUERIES, item, position, true), 0);
+            if (lane == 0)
+                barrier_arrive(full);
+        } else if (lane == 0) {
+            barrier_arrive_expecting(full, BLOCKS * places::ROW);
+            copy(memory.unit(at.unit), BLOCKS, MN_RING_ACROSS, full, policy_last_use(), position, 0,
+                 item.head, item.batch);
+        }
+        tell_others(at, places::POSITION_UNITS);
+    }
+
+    /* `clusters` that many clusters share the slices of all heads. */
+    __device__ void run(int first, int clusters) const
+    {
+        slice_cursor at = {0, 0};
+        int task = 0, loaded = 0; /* units */
+        const auto next = [&](int units) {
+            wait_for_place(at, units, loaded < places::UNITS);
+            loaded = min(loaded + units, places::UNITS);
+        };
+        for (int number = first; number < r.heads * r.slices; number += clusters) {
+            const slice_item item(p, r, number);
+            for (int local = 0; local < places::HERE; local++, task++) {
+                const int place = task % places::QUERY_SLOTS, turn = task / places::QUERY_SLOTS;
+                if (turn > 0)
+                    barrier_wait(memory.queries_empty(place), (turn - 1) % 2);
+                next(places::BLOCK_UNITS);
+                load_keys(item, memory.own(local), at, memory.queries(place));
+                at.template advance<places::UNITS>(places::BLOCK_UNITS);
+                next(places::BLOCK_UNITS);
+                load_values(item, memory.own(local), at);
+                at.template advance<places::UNITS>(places::BLOCK_UNITS);
+            }
+            for (int local = 0; local < places::SHARE; local++) {
+                next(places::POSITION_UNITS);
+                load_across(item, item.first + memory.own(local), at);
+                at.template advance<places::UNITS>(places::POSITION_UNITS);
+            }
+        }
+    }
+};
+
+#endif
