@@ -18,11 +18,51 @@ static int kernel_width(const monarch_problem *p)
     return features <= 32 ? 32 : features <= 64 ? 64 : features <= 96 ? 96 : 128;
 }
 
-static uint32_t shared_bytes(const mn_program *program)
+/* What follows from the shape of a problem: a pure function, asked by everyone. */
+typedef struct shape {
+    int width;
+    int right_tiles, left_tiles; /* rows of score matrices, in 16s */
+    bool once;                   /* whether queries are read twice and take no room: one step */
+    int tensors;                 /* in shared memory */
+    uint32_t shared_memory;
+    int resident; /* work-groups of a multiprocessor, by their memory */
+} shape;
+
+static void set_tensors(shape *s, const mn_program *program, const mn_cuda_limits *limits,
+                        int tensors)
+{
+    s->tensors = tensors;
+    s->shared_memory =
+        (uint32_t)mn_fused_bytes((int)program->blocks, (int)program->problem.block_size, tensors,
+                                 mn_tile_pitch(s->width, 2));
+    s->resident = s->shared_memory > limits->shared_memory
+                      ? 0
+                      : (int)(limits->shared_memory_per_multiprocessor /
+                              (s->shared_memory + limits->reserved_shared_memory));
+}
+
+/* With more than one step values are where the keys were, if heads can share a multiprocessor then
+   or would not fit at all. */
+static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
 {
     const monarch_problem *p = &program->problem;
-    int pitch = mn_tile_pitch(kernel_width(p), 2);
-    return (uint32_t)mn_fused_bytes((int)program->blocks, (int)p->block_size, p->steps, pitch);
+    shape s = {.width = kernel_width(p),
+               .right_tiles = p->block_size > MN_TILE_ROWS ? 2 : 1,
+               .left_tiles = program->blocks > MN_TILE_ROWS ? 2 : 1};
+    bool small = s.right_tiles == 1 && s.left_tiles == 1;
+    s.once = p->steps == 1 && (s.width < WIDEST || small);
+    if (s.once) {
+        set_tensors(&s, program, limits, 2);
+        return s;
+    }
+    set_tensors(&s, program, limits, 4);
+    if (s.resident == 0 || (s.resident == 1 && p->batch * p->heads > limits->multiprocessors)) {
+        shape apart = s;
+        set_tensors(&s, program, limits, 3);
+        if (s.resident == apart.resident)
+            return apart;
+    }
+    return s;
 }
 
 static bool fits_elements(const monarch_problem *p, mn_reason *reason)
@@ -55,12 +95,14 @@ static bool fits_shape(const mn_program *program, const mn_cuda_limits *limits, 
         snprintf(reason->text, sizeof reason->text,
                  "%" PRId64 " features; variant fused takes up to %d",
                  p->head_dim > p->value_dim ? p->head_dim : p->value_dim, WIDEST);
-    else if (shared_bytes(program) > limits->shared_memory)
+    else {
+        shape s = shape_of(program, limits);
+        if (s.resident > 0)
+            return true;
         snprintf(reason->text, sizeof reason->text,
                  "a head of %" PRIu32 " bytes of shared memory; a work-group has %" PRIu32,
-                 shared_bytes(program), limits->shared_memory);
-    else
-        return true;
+                 s.shared_memory, limits->shared_memory);
+    }
     return false;
 }
 
@@ -105,12 +147,10 @@ static uint64_t scratch(const mn_variant *variant, const monarch_device *device,
 }
 
 /* Few warps where several heads share a multiprocessor and hide each other's waiting. */
-static uint32_t warps_for(const mn_program *program, const mn_cuda_limits *limits)
+static uint32_t warps_for(const shape *s, const mn_program *program, const mn_cuda_limits *limits)
 {
     const monarch_problem *p = &program->problem;
-    uint32_t bytes = shared_bytes(program) + limits->reserved_shared_memory;
-    bool alone = 2 * bytes > limits->shared_memory_per_multiprocessor ||
-                 p->batch * p->heads <= limits->multiprocessors;
+    bool alone = s->resident == 1 || p->batch * p->heads <= limits->multiprocessors;
     int64_t groups = p->block_size > program->blocks ? p->block_size : program->blocks;
     int64_t most = alone ? MANY_WARPS : FEW_WARPS;
     return (uint32_t)(groups < most ? groups : most);
@@ -123,17 +163,20 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
     (void)run;
     const mn_program *program = &plan->program;
     const monarch_problem *p = &program->problem;
-    int64_t groups = p->block_size > program->blocks ? p->block_size : program->blocks;
+    const mn_cuda_limits *limits = mn_cuda_device_limits(plan->device);
+    shape s = shape_of(program, limits);
     *out = (mn_cuda_launch){
         .module = MN_CUDA_FUSED,
-        .threads = 32 * warps_for(program, mn_cuda_device_limits(plan->device)),
-        .shared_memory = shared_bytes(program),
+        .threads = 32 * warps_for(&s, program, limits),
+        .shared_memory = s.shared_memory,
         .overlaps = true,
         .work_groups = p->batch * p->heads,
     };
     mn_params_from_program(plan, &out->params);
-    snprintf(out->kernel, sizeof out->kernel, "fused_%s_%d_%d", monarch_dtype_name(p->q.dtype),
-             kernel_width(p), groups > 16 ? 2 : 1);
+    out->params.block.chunks = s.once || s.tensors == 4;
+    snprintf(out->kernel, sizeof out->kernel, "fused_%s_%d_%d%d%s",
+             monarch_dtype_name(p->q.dtype), s.width, s.right_tiles, s.left_tiles,
+             s.once ? "_once" : "");
     return 1;
 }
 

@@ -49,17 +49,25 @@ MN_LAYOUT_FUNCTION int mn_tile_group_bytes(int warps, int stages, int columns, i
            stages * tile + 16;
 }
 
-/* The fused kernel: bytes from block to block, an odd number of 16, and bytes of a head: a row of
-   zeros, the tensors, and two squares of terms. */
+/* The fused kernel: bytes from block to block, an odd number of 16. */
 MN_LAYOUT_FUNCTION int mn_fused_block_pitch(int block, int pitch)
 {
     return (block * pitch / 16 | 1) * 16;
 }
 
-MN_LAYOUT_FUNCTION int mn_fused_bytes(int blocks, int block, int steps, int pitch)
+/* Terms from position to position, of `blocks` each: 8 positions meet 8 banks. */
+MN_LAYOUT_FUNCTION int mn_fused_entropy_pitch(int blocks)
 {
-    int tensors = steps == 1 ? 3 : 4, side = blocks > 16 || block > 16 ? 32 : 16;
-    return pitch + tensors * blocks * mn_fused_block_pitch(block, pitch) + 2 * side * side * 4;
+    return blocks + 2;
+}
+
+/* Bytes of a head: two rows, the tensors, and terms for each key and for each block at a position.
+ */
+MN_LAYOUT_FUNCTION int mn_fused_bytes(int blocks, int block, int tensors, int pitch)
+{
+    int rows = block > 16 ? 32 : 16, columns = blocks > 16 ? 32 : 16;
+    return 2 * pitch + tensors * blocks * mn_fused_block_pitch(block, pitch) +
+           4 * (columns * rows + block * mn_fused_entropy_pitch(columns));
 }
 
 /* Kernels of warpgroups: rows of a score matrix's operands lie in panels of 64 features, their
