@@ -1,38 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shaders/cuda/fused.cuh"
 
-/* Kernels NAME_f16_64_12_once and so on: element type, width, score matrices of 16 or 32 rows in
-   the RIGHT and in the LEFT stages, for one step or for any number. Said to be alone on a
-   multiprocessor, which they need not be: else the compiler makes do with 64 registers where it
-   nearly can, and spills. Of small ones three work-groups of 8 warps shall find room. */
+/* Kernels fused_f16_64_12_once and so on: element type, width, score matrices of 16 or 32 rows in
+   the RIGHT and in the LEFT stages, for one step or for any number. `threads` is for 64 registers:
+   with so many two work-groups of 16 warps share a multiprocessor. */
 #define MN_KERNEL(name, threads, ...)                                                              \
     extern "C" __global__ void __launch_bounds__(threads, 1)                                       \
-        name(const __grid_constant__ mn_stage_params p)                                            \
+        fused_##name(const __grid_constant__ mn_stage_params p)                                    \
     {                                                                                              \
         fused<__VA_ARGS__>(p);                                                                     \
     }
 
+#define MN_KERNELS_OF_WIDTH(name, type, width, threads)                                            \
+    MN_KERNEL(name##_##width##_11_once, threads, once_warp, type, width, 1, 1)                     \
+    MN_KERNEL(name##_##width##_11, threads, steps_warp, type, width, 1, 1)                         \
+    MN_KERNEL(name##_##width##_12, 512, steps_warp, type, width, 1, 2)                             \
+    MN_KERNEL(name##_##width##_21, 512, steps_warp, type, width, 2, 1)
+
+/* Not of more features: registers do not suffice. Of 128 features shared memory does not hold heads
+   with more than 16 blocks and positions. */
 #define MN_KERNELS_ONCE(name, type, width)                                                         \
-    MN_KERNEL(name##_12_once, 512, type, width, 1, 2, true)                                        \
-    MN_KERNEL(name##_21_once, 512, type, width, 2, 1, true)                                        \
-    MN_KERNEL(name##_22_once, 512, type, width, 2, 2, true)
+    MN_KERNEL(name##_##width##_12_once, 512, once_warp, type, width, 1, 2)                         \
+    MN_KERNEL(name##_##width##_21_once, 512, once_warp, type, width, 2, 1)                         \
+    MN_KERNEL(name##_##width##_22_once, 512, once_warp, type, width, 2, 2)
 
-#define MN_KERNELS_OF_WIDTH(name, type, width)                                                     \
-    MN_KERNEL(name##_11_once, width <= 64 ? 768 : 512, type, width, 1, 1, true)                    \
-    MN_KERNEL(name##_11, width <= 64 ? 768 : 512, type, width, 1, 1, false)                        \
-    MN_KERNEL(name##_12, 512, type, width, 1, 2, false)                                            \
-    MN_KERNEL(name##_21, 512, type, width, 2, 1, false)                                            \
-    MN_KERNEL(name##_22, 512, type, width, 2, 2, false)
-
-/* Of 128 features and 32 rows registers hold too little to read queries from memory. */
 #define MN_KERNELS_OF_TYPE(name, type)                                                             \
-    MN_KERNELS_OF_WIDTH(name##_32, type, 32)                                                       \
-    MN_KERNELS_ONCE(name##_32, type, 32)                                                           \
-    MN_KERNELS_OF_WIDTH(name##_64, type, 64)                                                       \
-    MN_KERNELS_ONCE(name##_64, type, 64)                                                           \
-    MN_KERNELS_OF_WIDTH(name##_96, type, 96)                                                       \
-    MN_KERNELS_ONCE(name##_96, type, 96)                                                           \
-    MN_KERNELS_OF_WIDTH(name##_128, type, 128)
+    MN_KERNELS_OF_WIDTH(name, type, 32, 1024)                                                      \
+    MN_KERNELS_ONCE(name, type, 32)                                                                \
+    MN_KERNELS_OF_WIDTH(name, type, 64, 1024)                                                      \
+    MN_KERNELS_ONCE(name, type, 64)                                                                \
+    MN_KERNEL(name##_32_22, 512, steps_warp, type, 32, 2, 2)                                       \
+    MN_KERNEL(name##_64_22, 512, steps_warp, type, 64, 2, 2)                                       \
+    MN_KERNELS_OF_WIDTH(name, type, 96, 512)                                                       \
+    MN_KERNEL(name##_96_22, 512, steps_warp, type, 96, 2, 2)                                       \
+    MN_KERNELS_OF_WIDTH(name, type, 128, 512)
 
-MN_KERNELS_OF_TYPE(fused_f16, __half)
-MN_KERNELS_OF_TYPE(fused_bf16, __nv_bfloat16)
+MN_KERNELS_OF_TYPE(f16, __half)
+MN_KERNELS_OF_TYPE(bf16, __nv_bfloat16)

@@ -49,56 +49,6 @@ __device__ inline void multiply_group(group_scores<TILES> &g, Row row, Column co
     }
 }
 
-/*
- * Rows that come straight from memory. Thread 4g + t holds of row g not the features that mma.sync
- * names but as many that lie next to each other, of each 64 features 16, of the 32 that may remain
- * 8: the order of the features in a product is free as long as both operands have the same.
- */
-template <int WIDTH, int TILES> struct row_parts {
-    static constexpr int count = WIDTH / 32; /* vectors of a row */
-    uint4 x[TILES][2][count];                /* of rows 16 tile + g and 16 tile + 8 + g */
-
-    /* Byte of a row where a vector of thread 4g + t is. 8 threads that load at a time meet all
-       banks: vectors of g even and of g odd lie an odd number of vectors apart. */
-    static __device__ int byte(int vector, int t)
-    {
-        const bool is_pair = vector / 2 * 2 + 1 < count;
-        return vector / 2 * 128 + (is_pair ? 2 * t + vector % 2 : t) * VECTOR;
-    }
-};
-
-/* The same products with such rows. */
-template <class E, int WIDTH, int TILES, class Column>
-__device__ inline void multiply_parts(group_scores<TILES> &g, const row_parts<WIDTH, TILES> &rows,
-                                      Column column, int lane)
-{
-    const char *from[2 * TILES];
-    g = {};
-#pragma unroll
-    for (int n = 0; n < 2 * TILES; n++)
-        from[n] = column(n * 8 + lane / 4);
-#pragma unroll
-    for (int i = 0; i < WIDTH / 32; i++) {
-        const int byte = row_parts<WIDTH, TILES>::byte(i, lane % 4);
-        uint4 columns[2 * TILES];
-#pragma unroll
-        for (int n = 0; n < 2 * TILES; n++)
-            columns[n] = *reinterpret_cast<const uint4 *>(from[n] + byte);
-#pragma unroll
-        for (int r = 0; r < TILES; r++) {
-            const uint4 &low = rows.x[r][0][i], &high = rows.x[r][1][i];
-            const fragment_a first = {{low.x, high.x, low.y, high.y}};
-            const fragment_a second = {{low.z, high.z, low.w, high.w}};
-#pragma unroll
-            for (int n = 0; n < 2 * TILES; n++)
-                element<E>::mma(g.s[r][n], first, columns[n].x, columns[n].y);
-#pragma unroll
-            for (int n = 0; n < 2 * TILES; n++)
-                element<E>::mma(g.s[r][n], second, columns[n].z, columns[n].w);
-        }
-    }
-}
-
 /* Scores to weights. Gives cL * log2(e) of each row to `note`, if asked. */
 template <class E, bool ENTROPY, int TILES, class Note>
 __device__ inline void row_softmax(group_scores<TILES> &g, group_weights<TILES> &weights, Note note,
@@ -138,12 +88,15 @@ __device__ inline void row_softmax(group_scores<TILES> &g, group_weights<TILES> 
         }
 }
 
+/* Features are made PARTS times 16 at a time: at most so many, fewer where registers are short. */
+template <int WIDTH, int TILES>
+static constexpr int most_parts = TILES == 1 && WIDTH % 64 == 0 ? 4 : 2;
+
 /* Rows `out` = weights times rows `value`, some features at a time. They may be the same rows:
    these features are written when all have read them. */
-template <class E, int WIDTH, int TILES, class Value, class Out>
+template <class E, int WIDTH, int PARTS, int TILES, class Value, class Out>
 __device__ inline void weigh(const group_weights<TILES> &weights, Value value, Out out, int lane)
 {
-    constexpr int part = TILES == 1 && WIDTH % 64 == 0 ? 4 : 2; /* 16 features each, at a time */
     const int row = lane % 16, byte = lane / 16 * VECTOR; /* of what a thread gives addresses of */
     uint32_t from[TILES], to[TILES];
 #pragma unroll
@@ -152,10 +105,10 @@ __device__ inline void weigh(const group_weights<TILES> &weights, Value value, O
         to[i] = shared_address(out(i * 16 + row)) + byte;
     }
 #pragma unroll
-    for (int f0 = 0; f0 < WIDTH / 16; f0 += part) {
-        float sums[TILES][2 * part][4] = {};
+    for (int f0 = 0; f0 < WIDTH / 16; f0 += PARTS) {
+        float sums[TILES][2 * PARTS][4] = {};
 #pragma unroll
-        for (int f = 0; f < part; f++)
+        for (int f = 0; f < PARTS; f++)
 #pragma unroll
             for (int c = 0; c < TILES; c++) {
                 uint32_t b[4];
@@ -169,10 +122,10 @@ __device__ inline void weigh(const group_weights<TILES> &weights, Value value, O
         __syncwarp();
 #pragma unroll
         for (int r = 0; r < TILES; r++) {
-            uint32_t packed[part][4];
+            uint32_t packed[PARTS][4];
             pack_sums<E>(sums[r], packed);
 #pragma unroll
-            for (int f = 0; f < part; f++)
+            for (int f = 0; f < PARTS; f++)
                 store_matrices(to[r] + (f0 + f) * 32, packed[f]);
         }
     }

@@ -2,6 +2,7 @@
 #ifndef MN_CUDA_FUSED_STAGES_CUH
 #define MN_CUDA_FUSED_STAGES_CUH
 
+#include "shaders/cuda/fused.h"
 #include "shaders/cuda/fused_scores.cuh"
 
 /* The stages of fused.cuh: what a warp does with one group of a head in shared memory. */
@@ -24,53 +25,79 @@ template <int RIGHT_TILES, int LEFT_TILES> struct term_layout {
     static constexpr int entropy_pitch = mn_fused_entropy_pitch(16 * LEFT_TILES);
 };
 
-/* A head in shared memory. `k` is also where aL/s goes if there is one step, `mean` then; v lies
-   where k was, if there are more and memory is short. */
+/* A head in shared memory. */
 struct fused_memory {
-    head_rows q, k, v, mean; /* mean: aL/s or aR/cR */
+    head_rows q, k, v; /* y and the output take the place of v, aL/s that of k with one step */
+    head_rows mean;    /* with more: aL/s or aR/cR */
     /* Terms to take off scores: [block][position], of a key, 0, or +inf if it is not there;
        [position][block], of a block at a position, cL * log2(e), and +inf where there is none. */
     float *absent, *entropy;
-    char *zero;    /* a row of zeros, read instead of what is not there */
-    char *nowhere; /* a row for what is not kept */
+    char *zero;    /* zeros, read instead of rows that are not there */
+    char *nowhere; /* where to write what is not kept */
+
+    /* Such rows are in the banks where others would have been: 8 rows still meet all of them. */
+    __device__ int same_banks(const char *row) const
+    {
+        return (int)(row - zero) & 112;
+    }
+
+    __device__ const char *read(const char *row, bool there) const
+    {
+        return there ? row : zero + same_banks(row);
+    }
+
+    __device__ char *written(char *row, bool there) const
+    {
+        return there ? row : nowhere + same_banks(row);
+    }
 };
 
-/* R of one block, whose queries the caller has loaded: weights, aL/s and cL. */
+/* R of one block; aL/s into `means`, and cL. `first`: queries are q, of which those of absent
+   tokens count as 0. */
 template <class E, int WIDTH, int TILES, int LEFT_TILES>
 __device__ inline void right(const mn_stage_params &p, const fused_memory &m,
-                             const group_scores<TILES> &scores, group_weights<TILES> &weights,
-                             int block, int lane)
+                             group_weights<TILES> &weights, int block, const head_rows &queries,
+                             bool first, const head_rows &means, int lane)
 {
     using layout = term_layout<TILES, LEFT_TILES>;
-    const float *absent = m.absent + block * layout::absent_pitch + lane % 4 * 2;
+    const bool masked = first && p.operand[MN_OPERAND_MASK].width > 0;
+    const float *absent = m.absent + block * layout::absent_pitch;
     float *entropy = m.entropy + block;
-    group_scores<TILES> g = scores;
+    auto query = [&](int x) {
+        bool there = x < p.columns;
+        if (masked)
+            there = absent[x] == 0.0f;
+        return m.read(queries.row(block, x), there);
+    };
+    auto key = [&](int x) { return m.read(m.k.row(block, x), x < p.columns); };
+    group_scores<TILES> g;
+    multiply_group<E, WIDTH>(g, query, key, lane);
 #pragma unroll
     for (int n = 0; n < 2 * TILES; n++) {
-        const float2 term = *reinterpret_cast<const float2 *>(absent + n * 8);
+        const float2 term = *reinterpret_cast<const float2 *>(absent + n * 8 + lane % 4 * 2);
 #pragma unroll
         for (int r = 0; r < TILES; r++)
 #pragma unroll
             for (int i = 0; i < 4; i++)
                 g.s[r][n][i] = fmaf(g.s[r][n][i], p.scale, i % 2 == 0 ? -term.x : -term.y);
     }
-    row_softmax<E, true>(g, weights, [&](int row, float log2_entropy) {
+    auto note = [&](int row, float log2_entropy) {
         if (lane % 4 == 0 && row < p.columns)
             entropy[row * layout::entropy_pitch] = log2_entropy;
-    }, lane);
-    weigh<E, WIDTH>(
-        weights, [&](int x) { return x < p.columns ? m.k.row(block, x) : m.zero; },
-        [&](int x) { return x < p.columns ? m.mean.row(block, x) : m.nowhere; }, lane);
+    };
+    row_softmax<E, true>(g, weights, note, lane);
+    weigh<E, WIDTH, 2>(
+        weights, key, [&](int x) { return m.written(means.row(block, x), x < p.columns); }, lane);
 }
 
 /* y of one block; it takes the place of the values. */
-template <class E, int WIDTH, int TILES>
+template <class E, int WIDTH, int PARTS, int TILES>
 __device__ inline void right_value(const mn_stage_params &p, const fused_memory &m,
                                    const group_weights<TILES> &weights, int block, int lane)
 {
-    weigh<E, WIDTH>(
-        weights, [&](int x) { return x < p.columns ? m.v.row(block, x) : m.zero; },
-        [&](int x) { return x < p.columns ? m.v.row(block, x) : m.nowhere; }, lane);
+    weigh<E, WIDTH, PARTS>(
+        weights, [&](int x) { return m.read(m.v.row(block, x), x < p.columns); },
+        [&](int x) { return m.written(m.v.row(block, x), x < p.columns); }, lane);
 }
 
 /* aR/cR of one position, on the transposed scores: rows are blocks k, columns are queries l. Each
@@ -86,11 +113,11 @@ __device__ inline void left(const mn_stage_params &p, const fused_memory &m, int
         bool there = x < p.groups;
         if (masked && there)
             there = absent[x * layout::absent_pitch] == 0.0f;
-        return there ? m.q.row(x, position) : m.zero;
+        return m.read(m.q.row(x, position), there);
     };
     group_scores<TILES> g;
     multiply_group<E, WIDTH>(
-        g, [&](int x) { return x < p.groups ? m.mean.row(x, position) : m.zero; }, query, lane);
+        g, [&](int x) { return m.read(m.mean.row(x, position), x < p.groups); }, query, lane);
 #pragma unroll
     for (int r = 0; r < TILES; r++)
 #pragma unroll
@@ -132,22 +159,26 @@ __device__ inline void left(const mn_stage_params &p, const fused_memory &m, int
                     g.s[r][n][2 * half + i] -= off;
         }
     group_weights<TILES> weights;
-    row_softmax<E, false>(g, weights, [](int, float) {}, lane);
+    row_softmax<E, false>(
+        g, weights, [](int, float) {}, lane);
     __syncwarp();
-    weigh<E, WIDTH>(weights, query, [&](int x) {
-        return x < p.groups ? m.mean.row(x, position) : m.nowhere;
-    }, lane);
+    weigh<E, WIDTH, most_parts<WIDTH, TILES>>(
+        weights, query, [&](int x) { return m.written(m.mean.row(x, position), x < p.groups); },
+        lane);
 }
 
-/* L and the output of one position, whose queries the caller has loaded and multiplied; the output
-   takes the place of y. */
+/* L of one position. */
 template <class E, int WIDTH, int RIGHT_TILES, int TILES>
 __device__ inline void left_out(const mn_stage_params &p, const fused_memory &m,
-                                const group_scores<TILES> &scores, int position, int lane)
+                                group_weights<TILES> &weights, int position, const head_rows &means,
+                                int lane)
 {
     using layout = term_layout<RIGHT_TILES, TILES>;
     const float *entropy = m.entropy + position * layout::entropy_pitch + lane % 4 * 2;
-    group_scores<TILES> g = scores;
+    group_scores<TILES> g;
+    multiply_group<E, WIDTH>(
+        g, [&](int x) { return m.read(m.q.row(x, position), x < p.groups); },
+        [&](int x) { return m.read(means.row(x, position), x < p.groups); }, lane);
     bool any = p.operand[MN_OPERAND_MASK].width == 0;
 #pragma unroll
     for (int n = 0; n < 2 * TILES; n++) {
@@ -159,13 +190,20 @@ __device__ inline void left_out(const mn_stage_params &p, const fused_memory &m,
             for (int i = 0; i < 4; i++)
                 g.s[r][n][i] = fmaf(g.s[r][n][i], p.scale, i % 2 == 0 ? -bias.x : -bias.y);
     }
-    group_weights<TILES> weights;
-    row_softmax<E, false>(g, weights, [](int, float) {}, lane);
+    row_softmax<E, false>(
+        g, weights, [](int, float) {}, lane);
     if (!__any_sync(~0u, any)) /* then a NaN in a query does not count either */
         weights = {};
-    weigh<E, WIDTH>(
-        weights, [&](int x) { return x < p.groups ? m.v.row(x, position) : m.zero; },
-        [&](int x) { return x < p.groups ? m.v.row(x, position) : m.nowhere; }, lane);
+}
+
+/* The output of one position; it takes the place of y. */
+template <class E, int WIDTH, int PARTS, int TILES>
+__device__ inline void left_out_value(const mn_stage_params &p, const fused_memory &m,
+                                      const group_weights<TILES> &weights, int position, int lane)
+{
+    weigh<E, WIDTH, PARTS>(
+        weights, [&](int x) { return m.read(m.v.row(x, position), x < p.groups); },
+        [&](int x) { return m.written(m.v.row(x, position), x < p.groups); }, lane);
 }
 
 #endif

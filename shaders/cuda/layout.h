@@ -49,27 +49,6 @@ MN_LAYOUT_FUNCTION int mn_tile_group_bytes(int warps, int stages, int columns, i
            stages * tile + 16;
 }
 
-/* The fused kernel: bytes from block to block, an odd number of 16. */
-MN_LAYOUT_FUNCTION int mn_fused_block_pitch(int block, int pitch)
-{
-    return (block * pitch / 16 | 1) * 16;
-}
-
-/* Terms from position to position, of `blocks` each: 8 positions meet 8 banks. */
-MN_LAYOUT_FUNCTION int mn_fused_entropy_pitch(int blocks)
-{
-    return blocks + 2;
-}
-
-/* Bytes of a head: two rows, the tensors, and terms for each key and for each block at a position.
- */
-MN_LAYOUT_FUNCTION int mn_fused_bytes(int blocks, int block, int tensors, int pitch)
-{
-    int rows = block > 16 ? 32 : 16, columns = blocks > 16 ? 32 : 16;
-    return 2 * pitch + tensors * blocks * mn_fused_block_pitch(block, pitch) +
-           4 * (columns * rows + block * mn_fused_entropy_pitch(columns));
-}
-
 /* Kernels of warpgroups: rows of a score matrix's operands lie in panels of 64 features, their
    number rounded up to 64. */
 enum { MN_PANEL_FEATURES = 64, MN_PANEL_ROW = 128, MN_PANEL_ALIGNMENT = 1024 };
