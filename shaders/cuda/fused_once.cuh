@@ -5,20 +5,17 @@
 #include "shaders/cuda/fused_warp.cuh"
 
 /*
- * The kernels of one step. A work-group takes one head after another. The tensors q, k, v, q, k, v
- * ... of its heads take the places in shared memory in turn, three or more. Each is loaded as soon
- * as its place is free, q and k of the next head therefore while this one's output is computed or
- * earlier: R is kept until v is there, and L until all have made theirs and need q and k no more.
- * So a warp must have few groups: one, or two where there are more than 16.
+ * The kernels of one step. A work-group that is alone on its multiprocessor takes one head after
+ * another. The tensors q, k, v, q, k, v ... of its heads take the places in shared memory in turn,
+ * three or more. Each is loaded as soon as its place is free, q and k of the next head therefore
+ * while this one's output is computed or earlier: R is kept until v is there, and L until all have
+ * made theirs and need q and k no more. So a warp must have few groups: one, or two where there are
+ * more than 16.
  */
 template <class E, int WIDTH, int RIGHT_TILES, int LEFT_TILES>
 struct once_warp : fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES> {
     using base = fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES>;
-    using base::is_masked;
-    using base::lane;
-    using base::p;
-    using base::warp;
-    using base::warps;
+    using base::is_masked, base::lane, base::p, base::warp, base::warps;
 
     static constexpr int blocks = LEFT_TILES, positions = RIGHT_TILES; /* of a warp */
     static constexpr bool keeps = LEFT_TILES + RIGHT_TILES < 4;        /* registers hold R and L */

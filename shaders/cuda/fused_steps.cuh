@@ -13,11 +13,7 @@
 template <class E, int WIDTH, int RIGHT_TILES, int LEFT_TILES>
 struct steps_warp : fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES> {
     using base = fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES>;
-    using base::is_masked;
-    using base::lane;
-    using base::p;
-    using base::warp;
-    using base::warps;
+    using base::is_masked, base::lane, base::p, base::warp, base::warps;
 
     __device__ explicit steps_warp(const base &warp) : base(warp)
     {
