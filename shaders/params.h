@@ -67,7 +67,8 @@ typedef struct mn_operand_params {
  * A fused launch covers all steps of a head: tasks are heads, and g and x of every operand are
  * block and position. QUERIES and KEYS are those of the first step, VALUES and RESULT are v and
  * out. Variant cluster of the cuda backend means by `stages` the blocks that a work-group holds at
- * a time, and by `chunks` 1 that the queries of positions have room of their own.
+ * a time, and by `chunks` 1 that the queries of positions have room of their own; variant fused by
+ * `stages` the tensors that shared memory has room for.
  */
 typedef struct mn_stage_params {
     mn_operand_params operand[MN_OPERAND_COUNT];

@@ -135,8 +135,8 @@ static bool fits_one_work_group(const monarch_device *device, const mn_program *
  * 6.0 and 7.4 us, of 1024 8.6 and 13.4, of 4096 20.3 and 25.0; 384 heads of 1024 108 and 164, 192
  * of 2048 137 and 167, 96 of 4096 131 and 168, and T = 2 276 and 357. 192 heads of 2000 in blocks
  * of 48 175 and 170, 96 of 3000 in blocks of 56 133 and 124. Heads that fit one work-group: 768 of
- * 384 tokens 115 and 89. With 128 features 256 heads of 1024 208 and 233, but 128 of 2048 262 and
- * 235.
+ * 384 tokens 112 and 63, of 512 with T = 2 208 and 114. With 128 features 256 heads of 1024 208
+ * and 233, but 128 of 2048 262 and 235.
  */
 static bool suits(const mn_variant *variant, const monarch_device *device,
                   const mn_program *program, uint32_t first, uint32_t count)

@@ -2,8 +2,8 @@
 #ifndef MN_CUDA_FUSED_STAGES_CUH
 #define MN_CUDA_FUSED_STAGES_CUH
 
-#include "shaders/cuda/stage.cuh"
-#include "shaders/cuda/tile_mma.cuh"
+#include "shaders/cuda/fused.h"
+#include "shaders/cuda/fused_scores.cuh"
 
 /* The stages of fused.cuh: what a warp does with one group of a head in shared memory. */
 
@@ -19,255 +19,110 @@ struct head_rows {
     }
 };
 
-/* One group's rows of a tensor: `count` of them, `stride` bytes apart. */
-struct group_rows {
-    char *base;
-    int stride;
+/* Sides of the squares of terms of one kernel, in rows and columns of score matrices. */
+template <int RIGHT_TILES, int LEFT_TILES> struct term_layout {
+    static constexpr int absent_pitch = 16 * RIGHT_TILES;
+    static constexpr int entropy_pitch = mn_fused_entropy_pitch(16 * LEFT_TILES);
 };
 
+/* A head in shared memory. */
 struct fused_memory {
-    head_rows q, k, v, mean; /* mean: aL/s or aR/cR; k itself where k is not needed again */
-    /* Terms to take off scores, [block][position] in a square of 16 TILES: of a key, 0, or +inf if
-       it is not there; of a block at a position, cL * log2(e), and +inf outside. */
+    head_rows q, k, v; /* y and the output take the place of v, aL/s that of k with one step */
+    head_rows mean;    /* with more: aL/s or aR/cR */
+    /* Terms to take off scores: [block][position], of a key, 0, or +inf if it is not there;
+       [position][block], of a block at a position, cL * log2(e), and +inf where there is none. */
     float *absent, *entropy;
-    char *zero; /* a row of zeros */
-};
+    char *zero;    /* zeros, read instead of rows that are not there */
+    char *nowhere; /* where to write what is not kept */
 
-__device__ inline group_rows of_block(const head_rows &rows, int block)
-{
-    return {rows.row(block, 0), rows.pitch};
-}
-
-__device__ inline group_rows of_position(const head_rows &rows, int position)
-{
-    return {rows.row(0, position), rows.block_pitch};
-}
-
-/* Address of a row, or of zeros where it is not there. */
-__device__ inline uint32_t row_address(const group_rows &rows, int x, bool there, const char *zero)
-{
-    return shared_address(there ? rows.base + x * rows.stride : zero);
-}
-
-/* One term for each index of a group. */
-struct group_terms {
-    const float *terms;
-    int stride;
-
-    __device__ float operator[](int x) const
+    /* Such rows are in the banks where others would have been: 8 rows still meet all of them. */
+    __device__ int same_banks(const char *row) const
     {
-        return terms[x * stride];
+        return (int)(row - zero) & 112;
     }
-};
 
-/* A group's rows, and which of them are there: x < count, and term 0 where there are terms. */
-struct group_operand {
-    group_rows rows;
-    int count;
-    group_terms absent;
-    const char *zero;
-
-    __device__ uint32_t address(int x) const
+    __device__ const char *read(const char *row, bool there) const
     {
-        bool there = x < count && (absent.terms == nullptr || absent[x] == 0.0f);
-        return row_address(rows, x, there, zero);
+        return there ? row : zero + same_banks(row);
     }
-};
 
-template <int TILES> struct group_scores {
-    float s[TILES][2 * TILES][4];
-    float factor[TILES][2]; /* 1 / sum of each row, 0 for a row without columns */
-};
-
-/* Raw products of rows and columns. */
-template <class E, int WIDTH, int TILES>
-__device__ inline void multiply_group(group_scores<TILES> &g, const group_operand &rows,
-                                      const group_operand &columns, int lane)
-{
-    uint32_t a_address[TILES], b_address[TILES];
-#pragma unroll
-    for (int i = 0; i < TILES; i++) {
-        a_address[i] = rows.address(i * 16 + lane % 16) + lane / 16 * VECTOR;
-        b_address[i] = columns.address(i * 16 + lane % 8 + lane / 16 * 8) + lane / 8 % 2 * VECTOR;
-    }
-#pragma unroll
-    for (int r = 0; r < TILES; r++)
-#pragma unroll
-        for (int n = 0; n < 2 * TILES; n++)
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                g.s[r][n][i] = 0.0f;
-#pragma unroll
-    for (int k = 0; k < WIDTH / 16; k++) {
-        fragment_a a[TILES];
-#pragma unroll
-        for (int r = 0; r < TILES; r++)
-            load_matrices(a[r].x, a_address[r] + k * 32);
-#pragma unroll
-        for (int n = 0; n < TILES; n++) {
-            uint32_t b[4];
-            load_matrices(b, b_address[n] + k * 32);
-#pragma unroll
-            for (int r = 0; r < TILES; r++) {
-                element<E>::mma(g.s[r][2 * n], a[r], b[0], b[1]);
-                element<E>::mma(g.s[r][2 * n + 1], a[r], b[2], b[3]);
-            }
-        }
-    }
-}
-
-/* Scores to 2^(score - largest of the row). Writes cL * log2(e) of each row to `entropy`. */
-template <bool ENTROPY, int TILES>
-__device__ inline void row_softmax(group_scores<TILES> &g, float *entropy, int rows, int lane)
-{
-#pragma unroll
-    for (int r = 0; r < TILES; r++)
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            float largest = -infinity(), sum = 0.0f, weighted = 0.0f;
-#pragma unroll
-            for (int n = 0; n < 2 * TILES; n++)
-                largest = fmaxf(largest, fmaxf(g.s[r][n][2 * half], g.s[r][n][2 * half + 1]));
-            largest = row_largest(largest);
-            float base = largest == -infinity() ? 0.0f : largest;
-#pragma unroll
-            for (int n = 0; n < 2 * TILES; n++)
-#pragma unroll
-                for (int i = 2 * half; i < 2 * half + 2; i++) {
-                    float y = g.s[r][n][i] - base;
-                    g.s[r][n][i] = exp2_fast(y);
-                    sum += g.s[r][n][i];
-                    if (ENTROPY)
-                        weighted = add_entropy(g.s[r][n][i], y, weighted);
-                }
-            sum = row_sum(sum);
-            g.factor[r][half] = sum == 0.0f ? 0.0f : reciprocal_fast(sum);
-            int row = r * 16 + half * 8 + lane / 4;
-            if (!ENTROPY)
-                continue;
-            weighted = row_sum(weighted);
-            if (lane % 4 == 0 && row < rows)
-                entropy[row] = entropy_of<false>(weighted, sum) * log2_e;
-        }
-}
-
-/* out = P values, some features at a time. `out` may be where the values are: these features are
-   written when all have read them. */
-template <class E, int WIDTH, int TILES>
-__device__ inline void weigh(const group_scores<TILES> &g, const group_operand &values,
-                             const group_rows &out, int rows, int lane)
-{
-    constexpr int part = TILES == 1 && WIDTH % 64 == 0 ? 4 : 2; /* 16 features each, at a time */
-    fragment_a p[TILES][TILES];
-    uint32_t address[TILES];
-#pragma unroll
-    for (int c = 0; c < TILES; c++) {
-        address[c] = values.address(c * 16 + lane % 16) + lane / 16 * VECTOR;
-#pragma unroll
-        for (int r = 0; r < TILES; r++)
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                p[r][c].x[i] = element<E>::pack(g.s[r][2 * c + i / 2][i % 2 * 2],
-                                                g.s[r][2 * c + i / 2][i % 2 * 2 + 1]);
-    }
-#pragma unroll
-    for (int f0 = 0; f0 < WIDTH / 16; f0 += part) {
-        float sums[TILES][2 * part][4] = {};
-#pragma unroll
-        for (int f = 0; f < part; f++)
-#pragma unroll
-            for (int c = 0; c < TILES; c++) {
-                uint32_t b[4];
-                load_matrices_transposed(b, address[c] + (f0 + f) * 32);
-#pragma unroll
-                for (int r = 0; r < TILES; r++) {
-                    element<E>::mma(sums[r][2 * f], p[r][c], b[0], b[1]);
-                    element<E>::mma(sums[r][2 * f + 1], p[r][c], b[2], b[3]);
-                }
-            }
-        __syncwarp();
-#pragma unroll
-        for (int r = 0; r < TILES; r++) {
-            uint32_t packed[part][4];
-            multiply(sums[r], g.factor[r]);
-            pack_sums<E>(sums[r], packed);
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-                const int row = r * 16 + half * 8 + lane / 4;
-                char *to = out.base + row * out.stride + f0 * 32 + lane % 4 * 4;
-                if (row < rows)
-#pragma unroll
-                    for (int n = 0; n < 2 * part; n++)
-                        *reinterpret_cast<uint32_t *>(to + n * 16) =
-                            packed[n / 2][n % 2 * 2 + half];
-            }
-        }
-    }
-}
-
-/* The operands of a group, by block and by position. */
-template <int TILES> struct head_groups {
-    const mn_stage_params &p;
-    const fused_memory &m;
-    static constexpr int side = 16 * TILES; /* of the squares of terms */
-
-    /* Rows of a block; without those of absent tokens, if asked. */
-    __device__ group_operand block(const head_rows &rows, int block, bool present) const
+    __device__ char *written(char *row, bool there) const
     {
-        return {of_block(rows, block),
-                p.columns,
-                {present ? m.absent + block * side : nullptr, 1},
-                m.zero};
-    }
-
-    __device__ group_operand position(const head_rows &rows, int position, bool present) const
-    {
-        return {of_position(rows, position),
-                p.groups,
-                {present ? m.absent + position : nullptr, side},
-                m.zero};
+        return there ? row : nowhere + same_banks(row);
     }
 };
 
-/* R of one block; aL/s, cL and, the last time, y. */
-template <class E, int WIDTH, int TILES>
-__device__ inline void right(const mn_stage_params &p, const fused_memory &m, int block, int step,
-                             int lane)
+/* R of one block; aL/s into `means`, and cL. `first`: queries are q, of which those of absent
+   tokens count as 0. */
+template <class E, int WIDTH, int TILES, int LEFT_TILES>
+__device__ inline void right(const mn_stage_params &p, const fused_memory &m,
+                             group_weights<TILES> &weights, int block, const head_rows &queries,
+                             bool first, const head_rows &means, int lane)
 {
-    const head_groups<TILES> of = {p, m};
-    const float *absent = m.absent + block * of.side + lane % 4 * 2;
+    using layout = term_layout<TILES, LEFT_TILES>;
+    const bool masked = first && p.operand[MN_OPERAND_MASK].width > 0;
+    const float *absent = m.absent + block * layout::absent_pitch;
+    float *entropy = m.entropy + block;
+    auto query = [&](int x) {
+        bool there = x < p.columns;
+        if (masked)
+            there = absent[x] == 0.0f;
+        return m.read(queries.row(block, x), there);
+    };
+    auto key = [&](int x) { return m.read(m.k.row(block, x), x < p.columns); };
     group_scores<TILES> g;
-    multiply_group<E, WIDTH>(g, of.block(step == 0 ? m.q : m.mean, block, step == 0),
-                             of.block(m.k, block, true), lane);
+    multiply_group<E, WIDTH>(g, query, key, lane);
 #pragma unroll
-    for (int n = 0; n < 2 * TILES; n++)
+    for (int n = 0; n < 2 * TILES; n++) {
+        const float2 term = *reinterpret_cast<const float2 *>(absent + n * 8 + lane % 4 * 2);
 #pragma unroll
-        for (int i = 0; i < 4; i++)
+        for (int r = 0; r < TILES; r++)
 #pragma unroll
-            for (int r = 0; r < TILES; r++)
-                g.s[r][n][i] = fmaf(g.s[r][n][i], p.scale, -absent[n * 8 + i % 2]);
-    row_softmax<true>(g, m.entropy + block * of.side, p.columns, lane);
-    __syncwarp();
-    weigh<E, WIDTH>(g, of.block(m.k, block, true), of_block(m.mean, block), p.columns, lane);
-    if (step == p.steps - 1)
-        weigh<E, WIDTH>(g, of.block(m.v, block, false), of_block(m.v, block), p.columns, lane);
+            for (int i = 0; i < 4; i++)
+                g.s[r][n][i] = fmaf(g.s[r][n][i], p.scale, i % 2 == 0 ? -term.x : -term.y);
+    }
+    auto note = [&](int row, float log2_entropy) {
+        if (lane % 4 == 0 && row < p.columns)
+            entropy[row * layout::entropy_pitch] = log2_entropy;
+    };
+    row_softmax<E, true>(g, weights, note, lane);
+    weigh<E, WIDTH, 2>(
+        weights, key, [&](int x) { return m.written(means.row(block, x), x < p.columns); }, lane);
+}
+
+/* y of one block; it takes the place of the values. */
+template <class E, int WIDTH, int PARTS, int TILES>
+__device__ inline void right_value(const mn_stage_params &p, const fused_memory &m,
+                                   const group_weights<TILES> &weights, int block, int lane)
+{
+    weigh<E, WIDTH, PARTS>(
+        weights, [&](int x) { return m.read(m.v.row(block, x), x < p.columns); },
+        [&](int x) { return m.written(m.v.row(block, x), x < p.columns); }, lane);
 }
 
 /* aR/cR of one position, on the transposed scores: rows are blocks k, columns are queries l. Each
    column is turned into log2 of a distribution over the blocks, then each row is normalised. */
-template <class E, int WIDTH, int TILES>
+template <class E, int WIDTH, int RIGHT_TILES, int TILES>
 __device__ inline void left(const mn_stage_params &p, const fused_memory &m, int position, int lane)
 {
-    const head_groups<TILES> of = {p, m};
-    const float *entropy = m.entropy + position, *absent = m.absent + position;
+    using layout = term_layout<RIGHT_TILES, TILES>;
+    const float *entropy = m.entropy + position * layout::entropy_pitch;
+    const float *absent = m.absent + position;
+    const bool masked = p.operand[MN_OPERAND_MASK].width > 0;
+    auto query = [&](int x) {
+        bool there = x < p.groups;
+        if (masked && there)
+            there = absent[x * layout::absent_pitch] == 0.0f;
+        return m.read(m.q.row(x, position), there);
+    };
     group_scores<TILES> g;
-    multiply_group<E, WIDTH>(g, of.position(m.mean, position, false),
-                             of.position(m.q, position, true), lane);
+    multiply_group<E, WIDTH>(
+        g, [&](int x) { return m.read(m.mean.row(x, position), x < p.groups); }, query, lane);
 #pragma unroll
     for (int r = 0; r < TILES; r++)
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            float bias = entropy[(r * 16 + half * 8 + lane / 4) * of.side];
+            float bias = entropy[r * 16 + half * 8 + lane / 4];
 #pragma unroll
             for (int n = 0; n < 2 * TILES; n++)
 #pragma unroll
@@ -278,13 +133,13 @@ __device__ inline void left(const mn_stage_params &p, const fused_memory &m, int
     for (int n = 0; n < 2 * TILES; n++)
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-            float largest = -infinity(), sum = 0.0f;
+            float largest = g.s[0][n][i], sum = 0.0f;
 #pragma unroll
             for (int r = 0; r < TILES; r++)
                 largest = fmaxf(largest, fmaxf(g.s[r][n][i], g.s[r][n][2 + i]));
             largest = column_largest(largest);
             /* A query that is absent, or finds all blocks absent, counts nowhere. */
-            float off = absent[(n * 8 + lane % 4 * 2 + i) * of.side];
+            float off = absent[(n * 8 + lane % 4 * 2 + i) * layout::absent_pitch];
             off = largest == -infinity() ? infinity() : off;
             largest = largest == -infinity() ? 0.0f : largest;
 #pragma unroll
@@ -303,40 +158,52 @@ __device__ inline void left(const mn_stage_params &p, const fused_memory &m, int
                 for (int half = 0; half < 2; half++)
                     g.s[r][n][2 * half + i] -= off;
         }
-    row_softmax<false>(g, nullptr, 0, lane);
+    group_weights<TILES> weights;
+    row_softmax<E, false>(
+        g, weights, [](int, float) {}, lane);
     __syncwarp();
-    weigh<E, WIDTH>(g, of.position(m.q, position, true), of_position(m.mean, position), p.groups,
-                    lane);
+    weigh<E, WIDTH, most_parts<WIDTH, TILES>>(
+        weights, query, [&](int x) { return m.written(m.mean.row(x, position), x < p.groups); },
+        lane);
 }
 
-/* L and the output of one position; the output takes the place of y. */
-template <class E, int WIDTH, int TILES>
-__device__ inline void left_out(const mn_stage_params &p, const fused_memory &m, int position,
+/* L of one position. */
+template <class E, int WIDTH, int RIGHT_TILES, int TILES>
+__device__ inline void left_out(const mn_stage_params &p, const fused_memory &m,
+                                group_weights<TILES> &weights, int position, const head_rows &means,
                                 int lane)
 {
-    const head_groups<TILES> of = {p, m};
-    const float *entropy = m.entropy + position;
+    using layout = term_layout<RIGHT_TILES, TILES>;
+    const float *entropy = m.entropy + position * layout::entropy_pitch + lane % 4 * 2;
     group_scores<TILES> g;
-    multiply_group<E, WIDTH>(g, of.position(m.q, position, false),
-                             of.position(m.mean, position, false), lane);
-    bool any = false;
+    multiply_group<E, WIDTH>(
+        g, [&](int x) { return m.read(m.q.row(x, position), x < p.groups); },
+        [&](int x) { return m.read(means.row(x, position), x < p.groups); }, lane);
+    bool any = p.operand[MN_OPERAND_MASK].width == 0;
 #pragma unroll
-    for (int n = 0; n < 2 * TILES; n++)
+    for (int n = 0; n < 2 * TILES; n++) {
+        const float2 bias = *reinterpret_cast<const float2 *>(entropy + n * 8);
+        any |= bias.x != infinity() || bias.y != infinity();
 #pragma unroll
-        for (int i = 0; i < 2; i++) {
-            float bias = entropy[(n * 8 + lane % 4 * 2 + i) * of.side];
-            any |= bias != infinity();
+        for (int r = 0; r < TILES; r++)
 #pragma unroll
-            for (int r = 0; r < TILES; r++)
-#pragma unroll
-                for (int half = 0; half < 2; half++)
-                    g.s[r][n][2 * half + i] = fmaf(g.s[r][n][2 * half + i], p.scale, -bias);
-        }
-    row_softmax<false>(g, nullptr, 0, lane);
+            for (int i = 0; i < 4; i++)
+                g.s[r][n][i] = fmaf(g.s[r][n][i], p.scale, i % 2 == 0 ? -bias.x : -bias.y);
+    }
+    row_softmax<E, false>(
+        g, weights, [](int, float) {}, lane);
     if (!__any_sync(~0u, any)) /* then a NaN in a query does not count either */
-        g = {};
-    weigh<E, WIDTH>(g, of.position(m.v, position, false), of_position(m.v, position), p.groups,
-                    lane);
+        weights = {};
+}
+
+/* The output of one position; it takes the place of y. */
+template <class E, int WIDTH, int PARTS, int TILES>
+__device__ inline void left_out_value(const mn_stage_params &p, const fused_memory &m,
+                                      const group_weights<TILES> &weights, int position, int lane)
+{
+    weigh<E, WIDTH, PARTS>(
+        weights, [&](int x) { return m.read(m.v.row(x, position), x < p.groups); },
+        [&](int x) { return m.written(m.v.row(x, position), x < p.groups); }, lane);
 }
 
 #endif

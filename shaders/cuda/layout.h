@@ -49,19 +49,6 @@ MN_LAYOUT_FUNCTION int mn_tile_group_bytes(int warps, int stages, int columns, i
            stages * tile + 16;
 }
 
-/* The fused kernel: bytes from block to block, an odd number of 16, and bytes of a head: a row of
-   zeros, the tensors, and two squares of terms. */
-MN_LAYOUT_FUNCTION int mn_fused_block_pitch(int block, int pitch)
-{
-    return (block * pitch / 16 | 1) * 16;
-}
-
-MN_LAYOUT_FUNCTION int mn_fused_bytes(int blocks, int block, int steps, int pitch)
-{
-    int tensors = steps == 1 ? 3 : 4, side = blocks > 16 || block > 16 ? 32 : 16;
-    return pitch + tensors * blocks * mn_fused_block_pitch(block, pitch) + 2 * side * side * 4;
-}
-
 /* Kernels of warpgroups: rows of a score matrix's operands lie in panels of 64 features, their
    number rounded up to 64. */
 enum { MN_PANEL_FEATURES = 64, MN_PANEL_ROW = 128, MN_PANEL_ALIGNMENT = 1024 };

@@ -73,6 +73,12 @@ template <int N> __device__ inline void copies_wait()
     asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
 
+/* Lets the L2 cache fetch the line where `source` lies. */
+__device__ inline void prefetch(const char *source)
+{
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(source));
+}
+
 /* Four 8 x 8 matrices of 16-bit elements; thread i gives the address of row i % 8 of matrix i / 8.
  */
 __device__ inline void load_matrices(uint32_t (&x)[4], uint32_t address)
@@ -95,9 +101,18 @@ __device__ inline void load_matrices_transposed(uint32_t (&x)[4], uint32_t addre
 /* The way back: x[n] of thread 4g + t holds row g, columns 2t and 2t + 1 of matrix n. */
 __device__ inline void store_matrices(uint32_t address, const uint32_t (&x)[4])
 {
+#if __CUDA_ARCH__ < 900
+    for (int n = 0; n < 4; n++)
+        asm volatile("st.shared.b32 [%0], %1;" ::"r"(
+                         __shfl_sync(~0u, address, n * 8 + threadIdx.x % 32 / 4) +
+                         threadIdx.x % 4 * 4),
+                     "r"(x[n])
+                     : "memory");
+#else
     asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address),
                  "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3])
                  : "memory");
+#endif
 }
 
 /* One m16n8k16 product of a warp: d += a b with f32 sums. Thread 4g + t of the warp holds rows g

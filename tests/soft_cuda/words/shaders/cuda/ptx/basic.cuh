@@ -49,6 +49,10 @@ template <int N> static inline void copies_wait()
     soft::wait_for_copies(N);
 }
 
+static inline void prefetch(const char *)
+{
+}
+
 static inline void load_matrices(uint32_t (&x)[4], uint32_t address)
 {
     soft::load_matrices(x, address, false);

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MN_CUDA_FUSED_H
+#define MN_CUDA_FUSED_H
+
+#include "shaders/cuda/layout.h"
+
+/* How the fused kernels divide shared memory. */
+
+/* Bytes from block to block, an odd number of 16. */
+MN_LAYOUT_FUNCTION int mn_fused_block_pitch(int block, int pitch)
+{
+    return (block * pitch / 16 | 1) * 16;
+}
+
+/* Terms from position to position, of `blocks` each: 8 positions meet 8 banks. */
+MN_LAYOUT_FUNCTION int mn_fused_entropy_pitch(int blocks)
+{
+    return blocks + 2;
+}
+
+/* Bytes of zeros, or to write what is not kept: a row that begins at any multiple of 16 in 128. */
+MN_LAYOUT_FUNCTION int mn_fused_spare_bytes(int pitch)
+{
+    return pitch + 128;
+}
+
+/* Bytes of a work-group: spare ones twice, `tensors` of a head, terms for each block at a position,
+   and `masks` times terms for each key. */
+MN_LAYOUT_FUNCTION int mn_fused_bytes(int blocks, int block, int tensors, int masks, int pitch)
+{
+    int rows = block > 16 ? 32 : 16, columns = blocks > 16 ? 32 : 16;
+    return 2 * mn_fused_spare_bytes(pitch) + tensors * blocks * mn_fused_block_pitch(block, pitch) +
+           4 * (block * mn_fused_entropy_pitch(columns) + masks * columns * rows);
+}
+
+#endif
