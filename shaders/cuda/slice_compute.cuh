@@ -12,6 +12,9 @@ enum { WARPGROUP = 128 };
  * score matrix at a time, all their scores in registers, then one output after the other. What
  * RIGHT makes of a block leaves by way of the block's own place in shared memory, which nobody
  * needs again, for the work-groups that have the positions.
+ *
+ * Whoever waits for what other work-groups sent waits as for its own threads: it came into this
+ * work-group's memory, and to wait for the cluster empties the L1 cache each time.
  */
 template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> struct slice_compute {
     using places = slice_memory<PANELS, BLOCK, BLOCKS, SIZE>;
