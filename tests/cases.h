@@ -90,6 +90,8 @@ typedef struct test_case {
     /* Those that run it: of a feature that others lack, or large, and of a shape that their kernels
        treat apart; names joined by ','. NULL: all. */
     const char *backend;
+    const char *variant; /* the only one that runs it; NULL: all */
+    int halves;          /* 1: not with f32, which those that run it do not take */
 } test_case;
 
 extern const test_case test_cases[];

@@ -51,7 +51,7 @@ CASES = {
     "masks": "mask_random_nan_q mask_blocks_nan mask_position mask_sequence_nan mask_one "
              "mask_block_large huge_logits_steps_2 mixed_mask",
     "fp8": "fp8_steps_2 fp8_mask_nan fp8_dim_200_value_150 fp8_block_64",
-    "slices": "slices_few slices_offset slices_bshd",
+    "slices": "slices_few slices_offset slices_bshd slices_blocks_128 heads_of_384_mask",
     "memory": "bshd qkv_grouped broadcast_token grid_short_begin gaps_begin offset "
               "negative_begin feature_stride one_kv_head",
 }
@@ -64,6 +64,7 @@ RACE_CASES = {
     "masks": "mask_random_nan_q mask_block_large",
     "long": "tiles_plus_1",
     "fp8": "fp8_steps_2",
+    "slices": "slices_few",
 }
 
 # The tool's executions have a workspace that nothing wrote to before, as users' have.

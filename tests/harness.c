@@ -214,6 +214,9 @@ static void add_targets(entry_list *list, const test_targets *targets, test_entr
         if (!test_options_name(entry.definition->backend, targets->list[i].backend) ||
             !test_options_name(entry.c->backend, targets->list[i].backend))
             continue;
+        if (entry.definition->scope == SCOPE_VARIANT &&
+            !test_options_name(entry.c->variant, targets->list[i].variant))
+            continue;
         entry.target = &targets->list[i];
         entry.variant = entry.definition->scope == SCOPE_VARIANT ? targets->list[i].variant : NULL;
         add_entry(list, &entry);
@@ -225,7 +228,8 @@ static void add_definition(entry_list *list, const test_targets *targets,
 {
     uint32_t dtypes = definition->dtypes != 0 ? definition->dtypes : 7;
 
-    if (!names_case(definition, entry.c) || (dtypes >> entry.dtype & 1) == 0)
+    if (!names_case(definition, entry.c) || (dtypes >> entry.dtype & 1) == 0 ||
+        (entry.c->halves && entry.dtype == MONARCH_F32))
         return;
     entry.definition = definition;
     if (definition->scope != SCOPE_CASE)

@@ -17,8 +17,8 @@ enum {
     MOST_HEADS = 1 << 22,
     SMALL = 8, /* work-groups of a cluster */
     LARGE = 16,
-    LEAST_MULTIPROCESSORS = 96, /* of a GPU that has groups of 16 of them */
-    WARPGROUP = 128             /* threads */
+    LEAST_MULTIPROCESSORS = 113, /* in 8 groups of an even number each, one has 16 */
+    WARPGROUP = 128              /* threads */
 };
 
 /* What follows from the shape of a problem: a pure function, asked by everyone. */

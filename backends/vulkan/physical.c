@@ -180,6 +180,8 @@ static void read_limits(mn_vulkan_device *device, const VkPhysicalDeviceLimits *
     limits->most_subgroup = sizes->maxSubgroupSize;
     limits->bound_bytes = from->maxStorageBufferRange;
     device->bound_alignment = from->minStorageBufferOffsetAlignment;
+    if (device->bound_alignment < 4) /* shaders read words */
+        device->bound_alignment = 4;
     for (int axis = 0; axis < 2; axis++)
         device->work_groups[axis] = from->maxComputeWorkGroupCount[axis];
     device->timestamp_seconds = 1e-9 * (double)from->timestampPeriod;

@@ -41,8 +41,8 @@ static bool is_bound(const mn_program *program, const mn_vulkan_limits *limits, 
     if (most + BOUND_SLACK <= limits->bound_bytes)
         return true;
     snprintf(reason->text, sizeof reason->text,
-             "%s of %" PRIu64 " bytes; without bufferDeviceAddress and shaderInt64 the device "
-             "binds up to %" PRIu64,
+             "%s of %" PRIu64 " bytes; a device without shaderInt64, bufferDeviceAddress, "
+             "storageBuffer16BitAccess or storageBuffer8BitAccess binds up to %" PRIu64,
              largest, most, limits->bound_bytes);
     return false;
 }

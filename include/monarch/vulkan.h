@@ -27,8 +27,9 @@ extern "C" {
  *
  * Buffers: every VkBuffer that is given to a plan must have been created with the usage
  * VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT and be bound to memory that was allocated with
- * VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT; on a device without the features for that, with
- * VK_BUFFER_USAGE_STORAGE_BUFFER_BIT, and a multiple of 4 bytes long. Offsets need the alignment of
+ * VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT; on a device opened without one of MONARCH_VULKAN_INT64,
+ * DEVICE_ADDRESS and SMALL_STORAGE, with VK_BUFFER_USAGE_STORAGE_BUFFER_BIT, and a multiple of 4
+ * bytes long: such a device takes f32 alone, and does not record. Offsets need the alignment of
  * an element only (for the workspace, that of monarch_plan_workspace, and of the buffer's address);
  * multiples of 16 bytes are faster. No storage-buffer limit applies where shaders use addresses:
  * tensors may be larger than maxStorageBufferRange.

@@ -23,8 +23,7 @@ template <> struct slice_registers<3> {
 };
 
 template <int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE>
-__device__ inline void start_slice(const mn_stage_params &p, const mn_ring_params &r,
-                                   const slice_memory<PANELS, BLOCK, BLOCKS, SIZE> &memory)
+__device__ inline void start_slice(const slice_memory<PANELS, BLOCK, BLOCKS, SIZE> &memory)
 {
     if (threadIdx.x == 0) {
         for (int i = 0; i < memory.UNITS; i++) {
@@ -51,7 +50,7 @@ __device__ __forceinline__ void slice(const mn_stage_params &p, const mn_ring_pa
     const int warp = warp_index(), lane = threadIdx.x % WARP, group = warp / 4;
     const int cluster = blockIdx.x / SIZE, clusters = gridDim.x / SIZE;
     let_next_launch_begin();
-    start_slice<PANELS, GROUPS, BLOCK, BLOCKS, SIZE>(p, r, memory);
+    start_slice<PANELS, GROUPS, BLOCK, BLOCKS, SIZE>(memory);
     wait_for_launches_ahead();
     if (group < GROUPS) {
         take_registers<slice_registers<GROUPS>::compute>();

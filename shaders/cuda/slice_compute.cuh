@@ -19,6 +19,7 @@ enum { WARPGROUP = 128 };
 template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> struct slice_compute {
     using places = slice_memory<PANELS, BLOCK, BLOCKS, SIZE>;
     using units = warpgroup<E>;
+    static_assert(places::HERE >= GROUPS, "each waits for `released` in every slice");
     using outputs = float[8 * PANELS][4];
 
     const mn_stage_params &p;

@@ -78,7 +78,8 @@ template <class E, int PANELS, int BLOCK, int BLOCKS, int SIZE> struct slice_loa
         return tensor_rows<E>(p, operand, {item.batch, item.head, index, left}, false);
     }
 
-    /* The other units of a matrix are there with the first. And no thread goes ahead: barriers
+    /* The other units of a matrix are there with the first, which is what is waited for; whoever
+       sees a later matrix there knows that they were told. And no thread goes ahead: barriers
        would end their phases twice before one that stays behind looks. */
     __device__ void tell_others(const slice_cursor &at, int units) const
     {

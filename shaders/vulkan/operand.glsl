@@ -43,9 +43,10 @@ void write_word(int number, uint at, uint word)
         bound[5].words[at] = word;
 }
 
+/* Added before it is divided: with padding in front the address is below 0, modulo 2^32. */
 uint word_of(int number, int offset)
 {
-    return uint(LOW(push.address[number])) / 4 + uint(offset);
+    return (uint(LOW(push.address[number])) + 4u * uint(offset)) / 4u;
 }
 #else
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer words_at {

@@ -13,12 +13,12 @@
 #extension GL_EXT_control_flow_attributes : require
 
 layout(local_size_x_id = 5) in;
-layout(constant_id = 0) const int WIDTH = 64;   // features, rounded up to 16 at least
+layout(constant_id = 0) const int WIDTH = 64;   // features, rounded up
 layout(constant_id = 1) const int OUT = 64;     // features of an output that a work-group holds
 layout(constant_id = 2) const int DTYPE = DTYPE_F16;
 layout(constant_id = 3) const int ROWS = 32;
 layout(constant_id = 4) const int COLUMNS = 32;
-layout(constant_id = 5) const int THREADS = 64; // LANES * ROWS
+layout(constant_id = 5) const int THREADS = 64;
 layout(constant_id = 6) const int LANES = 2;
 
 const bool IS_RIGHT = FORM == RIGHT || FORM == RIGHT_VALUE;

@@ -29,7 +29,8 @@ CASES = {"plain": "odd_n_steps_2,mask_random_nan,dim_33_value_31,gaps",
 DTYPES = {"plain": "f32,bf16", "tiled": "f32,f16", "coopmat": "f16", "coopmat2": "f16"}
 # The code that watches each access takes the software device most of a minute to compile.
 FEW = {"plain": "f32", "tiled": "f32", "coopmat": "f16", "coopmat2": "f16"}
-FEW_CASES = "odd_n_steps_2"
+FEW_CASES = {"plain": "odd_n_steps_2,odd_n_begin"}
+FEW_CASE = "odd_n_steps_2"
 MESSAGE = re.compile(r"VUID-|SYNC-HAZARD|UNASSIGNED-|Validation (Error|Warning|Performance)")
 # What newer layers say of themselves: which features they enable for their own use.
 OWN = re.compile(r"VALIDATION-SETTINGS|WARNING-GPU-Assisted-Validation")
@@ -43,7 +44,7 @@ def run(wrapper, program, mode, variant):
         environment["VK_LAYER_ENABLES"] = MODES[mode]
     few = mode == "gpu-assisted"
     command = [*wrapper, program, "--device", "vulkan", "--variant", variant,
-               "--case", FEW_CASES if few else CASES[variant],
+               "--case", FEW_CASES.get(variant, FEW_CASE) if few else CASES[variant],
                "--dtype", FEW[variant] if few else DTYPES[variant]]
     done = subprocess.run(command, env=environment, text=True, errors="replace",
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)

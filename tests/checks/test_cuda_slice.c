@@ -87,10 +87,10 @@ static void test_small_gpu(void **state)
 {
     (void)state;
     cuda_scene s;
-    fake_cuda_state()->multiprocessors = 78;
+    fake_cuda_state()->multiprocessors = 112;
     cuda_scene_open(&s);
     monarch_problem problem = shape(12, 4096, 64, 64);
-    expect_refusal(&s, &problem, "78 multiprocessors");
+    expect_refusal(&s, &problem, "112 multiprocessors");
     cuda_scene_expect(&s, &problem, "cluster");
     cuda_scene_close(&s);
 }
