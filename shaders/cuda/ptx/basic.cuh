@@ -103,11 +103,11 @@ __device__ inline void store_matrices(uint32_t address, const uint32_t (&x)[4])
 {
 #if __CUDA_ARCH__ < 900
     for (int n = 0; n < 4; n++)
-        asm volatile("st.shared.b32 [%0], %1;" ::"r"(
-                         __shfl_sync(~0u, address, n * 8 + threadIdx.x % 32 / 4) +
-                         threadIdx.x % 4 * 4),
-                     "r"(x[n])
-                     : "memory");
+        asm volatile(
+            "st.shared.b32 [%0], %1;" ::"r"(
+                __shfl_sync(~0u, address, n * 8 + threadIdx.x % 32 / 4) + threadIdx.x % 4 * 4),
+            "r"(x[n])
+            : "memory");
 #else
     asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address),
                  "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3])
