@@ -91,12 +91,13 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
 
 /*
  * Where more than half of the clusters have work, and everywhere with 64 blocks of 64 features.
- * Measured on an H100, beside the best other variant, features 64: 12 heads of 4096 tokens 16.4 and
- * 20.2 us, one head 8.7 and 9.9, 96 heads 101 and 131; 12 heads of 8192 in blocks of 64 35.0 and
- * 44.4, two heads 16.9 and 14.3; in blocks of 128 36.1 and 44.8, two heads 11.3 and 14.7. Features
- * 128: 32 heads of 4096 80.8 and 93.0, two heads 15.0 and 13.7; 12 heads of 8192 78.4 and 82.8.
- * 128 blocks of 128 tokens leave little memory for what is on its way: 12 heads of 16384 81.3 and
- * 78.3, 16 heads, 4.6 rounds, 102 and 102, 24 heads, 6.9 rounds, 142 and 147.
+ * Measured on an H100 with builds between commits, beside the best other variant, features 64: 12
+ * heads of 4096 tokens 16.4 and 20.2 us, one head 8.7 and 9.9, 96 heads 101 and 131; 12 heads of
+ * 8192 in blocks of 64 35.0 and 44.4, two heads 16.9 and 14.3; in blocks of 128 36.1 and 44.8, two
+ * heads 11.3 and 14.7. Features 128: 32 heads of 4096 80.8 and 93.0, two heads 15.0 and 13.7; 12
+ * heads of 8192 78.4 and 82.8. 128 blocks of 128 tokens leave little memory for what is on its way:
+ * 12 heads of 16384 81.3 and 78.3, 16 heads, 4.6 rounds, 102 and 102, 24 heads, 6.9 rounds, 142 and
+ * 147.
  */
 static bool suits(const mn_variant *variant, const monarch_device *device,
                   const mn_program *program, uint32_t first, uint32_t count)
