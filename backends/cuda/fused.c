@@ -6,9 +6,8 @@
 #include "shaders/cuda/fused.h"
 
 /*
- * All steps of one head in one work-group, for heads that fit into shared
- * memory. Then q, k, v are read once and the output is written once, the least
- * that any way can do.
+ * All steps of one head in one work-group, for heads that fit into shared memory. Then q, k, v are
+ * read once and the output is written once, the least that any way can do.
  */
 
 enum {
@@ -26,15 +25,13 @@ static int kernel_width(const monarch_problem *p)
     return features <= 32 ? 32 : features <= 64 ? 64 : features <= 96 ? 96 : 128;
 }
 
-/* What follows from the shape of a problem: a pure function, asked by everyone.
- */
+/* What follows from the shape of a problem: a pure function, asked by everyone. */
 typedef struct shape {
     int width;
     int right_tiles, left_tiles; /* rows of score matrices, in 16s */
     bool once;                   /* kernels of one step, that take one head after another */
     int tensors;                 /* that shared memory has room for */
-    int warps, most_warps;       /* of a work-group; that share a multiprocessor, by
-                                    registers */
+    int warps, most_warps;       /* of a work-group; that share a multiprocessor, by registers */
     uint32_t shared_memory;
     int resident; /* work-groups of a multiprocessor; 0 if one does not fit */
 } shape;
@@ -60,12 +57,11 @@ static void make_room(shape *s, const mn_program *program, const mn_cuda_limits 
 }
 
 /*
- * As many work-groups of a multiprocessor as possible; with a tensor more where
- * that costs none that could work: so that values need not lie where the keys
- * were, with one step for tensors of the next head. The latter helps only a
- * work-group that is alone. Where each head can have a multiprocessor to itself
- * the larger size sees to it: launches overlap, and the next one's work-groups
- * would else gather where there is room first.
+ * As many work-groups of a multiprocessor as possible; with a tensor more where that costs none
+ * that could work: so that values need not lie where the keys were, with one step for tensors of
+ * the next head. The latter helps only a work-group that is alone. Where each head can have a
+ * multiprocessor to itself the larger size sees to it: launches overlap, and the next one's
+ * work-groups would else gather where there is room first.
  */
 static void divide_memory(shape *s, const mn_program *program, const mn_cuda_limits *limits)
 {
@@ -151,10 +147,9 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
 }
 
 /*
- * Not where whole heads, one for each work-group, would leave more than half of
- * the GPU idle while their groups are large enough to keep it busy as
- * work-groups of their own. Measured on an H100 at 12 heads of 384 tokens, T =
- * 1: 9.0 us in stages, 14.1 us fused; at 197 tokens 9.1 and 7.9 us.
+ * Not where whole heads, one for each work-group, would leave more than half of the GPU idle while
+ * their groups are large enough to keep it busy as work-groups of their own. Measured on an H100 at
+ * 12 heads of 384 tokens, T = 1: 9.0 us in stages, 14.1 us fused; at 197 tokens 9.1 and 7.9 us.
  */
 static bool suits(const mn_variant *variant, const monarch_device *device,
                   const mn_program *program, uint32_t first, uint32_t count)
@@ -187,9 +182,8 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
     const monarch_problem *p = &program->problem;
     const mn_cuda_limits *limits = mn_cuda_device_limits(plan->device);
     shape s = shape_of(program, limits);
-    /* Neighbours hide each other's loading better than a work-group that goes on:
-       768 heads of 256 tokens 39.0 and 40.9 us on an H100, 6144 of them 272 and
-       286. */
+    /* Neighbours hide each other's loading better than a work-group that goes on: 768 heads of 256
+       tokens 39.0 and 40.9 us on an H100, 6144 of them 272 and 286. */
     const int64_t heads = p->batch * p->heads;
     const bool goes_on = s.once && s.resident == 1 && heads > limits->multiprocessors;
     *out = (mn_cuda_launch){

@@ -65,7 +65,7 @@ __device__ __forceinline__ void slice(const mn_stage_params &p, const mn_ring_pa
         if (warp == 4 * GROUPS)
             slice_loader<E, PANELS, BLOCK, BLOCKS, SIZE>{p, r, memory, lane}.run(cluster, clusters);
     }
-    cluster_arrive_and_release(); /* others may still tell that they are done */
+    cluster_arrive_and_release(); /* nobody ends while others may reach for its memory */
     cluster_wait();
 }
 
