@@ -24,7 +24,7 @@ enum {
 /* What follows from the shape of a problem: a pure function, asked by everyone. */
 typedef struct shape {
     int blocks, block, panels;
-    int size;       /* of a cluster; 0 where shared memory does not suffice */
+    int size;       /* of a cluster */
     int64_t slices; /* of all heads */
     int64_t at_once, rounds;
 } shape;
@@ -43,6 +43,12 @@ static void set_size(shape *s, int size, const mn_cuda_limits *limits)
     s->rounds = (s->slices + s->at_once - 1) / s->at_once;
 }
 
+/* Small clusters have less shared memory: where they suffice, large ones do. */
+static bool fits(const shape *s, int size)
+{
+    return mn_slice_units(s->blocks, s->panels, size) > 0;
+}
+
 /* A round of large clusters takes half as long as one of small ones, which run in twice as many. */
 static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
 {
@@ -51,16 +57,10 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
                .block = (int)p->block_size,
                .panels = (int)p->head_dim / MN_PANEL_FEATURES};
     s.slices = p->batch * p->heads * (s.block / MN_SLICE_ROWS);
-    if (mn_slice_units(s.blocks, s.panels, LARGE) == 0)
-        return s;
+    shape small = s;
     set_size(&s, LARGE, limits);
-    if (mn_slice_units(s.blocks, s.panels, SMALL) > 0) {
-        shape small = s;
-        set_size(&small, SMALL, limits);
-        if (2 * small.rounds <= s.rounds)
-            return small;
-    }
-    return s;
+    set_size(&small, SMALL, limits);
+    return fits(&small, SMALL) && 2 * small.rounds <= s.rounds ? small : s;
 }
 
 static uint32_t covers(const mn_variant *variant, const monarch_device *device,
@@ -68,6 +68,7 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
 {
     static const mn_cuda_most most = {WIDEST, LARGEST_GROUP, MOST_HEADS, false};
     const mn_cuda_limits *limits = mn_cuda_device_limits(device);
+    shape s = shape_of(program, limits);
     if (!mn_cuda_takes_whole(variant, limits, program, first, limit, &most, reason))
         return 0;
     if (!mn_cuda_is_whole(program) || program->problem.steps > 1)
@@ -79,7 +80,7 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
                  "%" PRId32 " multiprocessors; variant slice needs clusters of %d, which %d are "
                  "sure to have",
                  limits->multiprocessors, LARGE, LEAST_MULTIPROCESSORS);
-    else if (shape_of(program, limits).size == 0)
+    else if (!fits(&s, LARGE))
         snprintf(reason->text, sizeof reason->text,
                  "%" PRId64 " blocks with %" PRId64
                  " features do not fit into the shared memory of a cluster",
