@@ -91,13 +91,18 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
     return s;
 }
 
+bool mn_cuda_has_panels(const mn_program *program)
+{
+    const monarch_problem *p = &program->problem;
+    return !p->has_mask && p->head_dim % MN_PANEL_FEATURES == 0 && p->value_dim == p->head_dim &&
+           p->scale > LEAST_SCALE && p->scale < MOST_SCALE;
+}
+
 bool mn_cuda_is_whole(const mn_program *program)
 {
     const monarch_problem *p = &program->problem;
-    return !p->has_mask && p->tokens == program->blocks * p->block_size &&
-           program->blocks % MN_PANEL_FEATURES == 0 && p->block_size % MN_PANEL_FEATURES == 0 &&
-           p->head_dim % MN_PANEL_FEATURES == 0 && p->value_dim == p->head_dim &&
-           p->scale > LEAST_SCALE && p->scale < MOST_SCALE;
+    return mn_cuda_has_panels(program) && p->tokens == program->blocks * p->block_size &&
+           program->blocks % MN_PANEL_FEATURES == 0 && p->block_size % MN_PANEL_FEATURES == 0;
 }
 
 static bool fits_fp8(const mn_program *program, mn_reason *reason)

@@ -6,8 +6,11 @@
 #include "backends/cuda/variants.h"
 #include "shaders/cuda/layout.h"
 
-/* Whether the kernels apply that ask nothing about a block. They add products to biases divided by
-   the scale. */
+/* Whether rows fill their panels, nothing is masked, and biases can be divided by the scale. */
+bool mn_cuda_has_panels(const mn_program *program);
+
+/* Whether, moreover, the kernels apply that ask nothing about a block. They add products to biases
+   divided by the scale. */
 bool mn_cuda_is_whole(const mn_program *program);
 
 /* Makes the tensor maps of a plan's ring launch, unless its tensors cannot be described by any;

@@ -5,10 +5,11 @@
 #include "core/error.h"
 
 /*
- * Tensor maps of the ring and cluster kernels: what their boxes are cut from. They are made with
- * the plan; an execution only puts its addresses in. Where a tensor cannot be described, the kernel
- * copies row by row: masked keys, rows that do not begin at multiples of 16 bytes, strides that are
- * negative or 0, blocks apart from each other whose last one is not whole.
+ * Tensor maps of the ring, cluster and slice kernels: what their boxes are cut from. They are made
+ * with the plan; an execution only puts its addresses in. Where a tensor cannot be described, the
+ * kernel copies row by row: masked keys, rows that do not begin at multiples of 16 bytes, strides
+ * that are negative or 0, blocks apart from each other whose last one is not whole (for slice: of
+ * queries).
  */
 
 enum { AXES = 5, ELEMENT = 2, ALIGNMENT = 16 };
@@ -72,15 +73,15 @@ static walk walk_of(const mn_operand_params *o, const mn_program *program)
     return w;
 }
 
-/* Boxes of `rows` of a block of q, k or v: of a linear walk x is the token, so that boxes end with
-   the sequence, and what lies before and behind it is zero. */
+/* Boxes of `rows` of a block of q, k or v. If x is the token boxes end with the sequence, and what
+   lies before and behind it is zero; if it is the position the same goes for a block. */
 static map_shape block_shape(const mn_program *program, const mn_operand_params *o, const walk *w,
-                             int64_t rows)
+                             bool linear, int64_t rows)
 {
     const monarch_problem *p = &program->problem;
     return (map_shape){.extent = {(uint64_t)o->width,
-                                  (uint64_t)(w->linear ? p->tokens : p->block_size),
-                                  w->linear ? 1 : (uint64_t)program->blocks,
+                                  (uint64_t)(linear ? p->tokens : p->block_size),
+                                  linear ? 1 : (uint64_t)program->blocks,
                                   (uint64_t)(p->heads / o->head_share), (uint64_t)p->batch},
                        .stride = {0, w->token * ELEMENT, w->block * ELEMENT, o->head * ELEMENT,
                                   o->batch * ELEMENT},
@@ -100,6 +101,22 @@ static map_shape position_shape(const mn_program *program, const mn_operand_para
                        .box = {MN_PANEL_FEATURES, 1, (uint32_t)program->blocks, 1, 1}};
 }
 
+/* Whether one block's keys and values have maps of their own. */
+static bool has_short_block(const mn_ring_params *ring)
+{
+    return ring->key_rows > 0 && ring->short_block >= 0;
+}
+
+/* What `whole`, the shape of a tensor's blocks, is for that block: its first row is that of the
+   first token, padding before it has x below 0. */
+static map_shape short_shape(const mn_program *program, map_shape whole)
+{
+    whole.extent[1] -= (uint64_t)(program->blocks * program->problem.block_size) -
+                       (uint64_t)program->problem.tokens;
+    whole.extent[2] = 1;
+    return whole;
+}
+
 static map_shape slot_shape(const mn_program *program, const mn_ring_params *ring)
 {
     const monarch_problem *p = &program->problem;
@@ -113,10 +130,10 @@ static map_shape slot_shape(const mn_program *program, const mn_ring_params *rin
         .box = {MN_PANEL_FEATURES, (uint32_t)block, 1, 1, 1}};
 }
 
-/* Without a workspace of slots its maps, the last ones, are not wanted. */
+/* Without a workspace of slots its maps, the last ones, are not wanted, unless others are there. */
 static int count_maps(const mn_ring_params *ring)
 {
-    return ring->slots > 0 ? MN_RING_MAPS : MN_RING_SLOTS;
+    return ring->slots > 0 || has_short_block(ring) ? MN_RING_MAPS : MN_RING_SLOTS;
 }
 
 /* The shapes of all maps; false where one tensor has none. */
@@ -130,11 +147,11 @@ static bool shapes_of(const mn_program *program, const mn_operand_params *operan
     for (int i = 0; i < 3; i++) {
         const mn_operand_params *o = &operands[numbers[i]];
         const walk w = walk_of(o, program);
-        const int64_t rows =
-            i == MN_RING_QUERIES && ring->query_rows > 0 ? ring->query_rows : p->block_size;
-        shapes[i] = block_shape(program, o, &w, rows);
-        ring->linear[i] = w.linear;
-        fit = fit && o->vectors && (w.linear || whole);
+        const int64_t rows = i == MN_RING_QUERIES ? ring->query_rows : ring->key_rows;
+        const bool by_block = i != MN_RING_QUERIES && ring->key_rows > 0;
+        ring->linear[i] = w.linear && !by_block;
+        shapes[i] = block_shape(program, o, &w, ring->linear[i], rows > 0 ? rows : p->block_size);
+        fit = fit && o->vectors && (w.linear || whole || by_block);
         if (i == MN_RING_QUERIES)
             shapes[MN_RING_ACROSS] = position_shape(program, o, &w);
     }
@@ -146,6 +163,9 @@ static bool shapes_of(const mn_program *program, const mn_operand_params *operan
         shapes[MN_RING_SLOTS] = shapes[MN_RING_SLOTS_ACROSS] = slot_shape(program, ring);
         shapes[MN_RING_SLOTS_ACROSS].box[1] = 1;
         shapes[MN_RING_SLOTS_ACROSS].box[2] = (uint32_t)program->blocks;
+    } else if (has_short_block(ring)) {
+        shapes[MN_RING_KEYS_SHORT] = short_shape(program, shapes[MN_RING_KEYS]);
+        shapes[MN_RING_VALUES_SHORT] = short_shape(program, shapes[MN_RING_VALUES]);
     }
     for (int i = 0; i < count_maps(ring); i++)
         fit = fit && fits(&shapes[i]);
@@ -174,6 +194,14 @@ static uint64_t first_token(const mn_stage_params *block, const mn_operand_param
     return o->address + (linear ? (uint64_t)(block->first * token * ELEMENT) : 0);
 }
 
+/* That of the block that padding is in. */
+static uint64_t first_of_short(const mn_stage_params *block, const mn_ring_params *ring, int number)
+{
+    const mn_operand_params *o = &block->operand[number];
+    return o->address +
+           (uint64_t)((ring->short_block * o->group + block->first * o->index) * ELEMENT);
+}
+
 CUresult mn_cuda_ring_bind(const mn_cuda_driver *driver, const mn_stage_params *block,
                            mn_ring_params *ring)
 {
@@ -188,8 +216,12 @@ CUresult mn_cuda_ring_bind(const mn_cuda_driver *driver, const mn_stage_params *
     address[MN_RING_ACROSS] = address[MN_RING_ACROSS_SHORT] = q->address;
     if (ring->short_y < 0)
         address[MN_RING_ACROSS_SHORT] += (uint64_t)(q->group * ELEMENT);
-    address[MN_RING_SLOTS] = address[MN_RING_SLOTS_ACROSS] =
-        block->operand[MN_OPERAND_STATS].address + (uint64_t)ring->counter_bytes;
+    if (has_short_block(ring)) {
+        address[MN_RING_KEYS_SHORT] = first_of_short(block, ring, MN_OPERAND_KEYS);
+        address[MN_RING_VALUES_SHORT] = first_of_short(block, ring, MN_OPERAND_VALUES);
+    } else
+        address[MN_RING_SLOTS] = address[MN_RING_SLOTS_ACROSS] =
+            block->operand[MN_OPERAND_STATS].address + (uint64_t)ring->counter_bytes;
     CUresult result = CUDA_SUCCESS;
     for (int i = 0; i < count_maps(ring) && ring->uses_maps && result == CUDA_SUCCESS; i++)
         result = driver->tensor_map_replace((CUtensorMap *)(void *)ring->maps[i],

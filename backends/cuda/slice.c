@@ -7,12 +7,14 @@
 #include "core/error.h"
 
 /*
- * Both stages of T = 1 by clusters of work-groups that take 64 positions of a head at a time, for
- * GPUs of compute capability 9.0: what RIGHT makes stays in their shared memories.
+ * Both stages of T = 1 by clusters of work-groups that take 48 or 64 positions of a head at a time,
+ * for GPUs of compute capability 9.0: what RIGHT makes stays in their shared memories.
  */
 
 enum {
     WIDEST = 128,
+    LEAST_GROUP = 64,    /* so that each warpgroup has a block of every slice */
+    MIDDLE_GROUP = 96,   /* up to which kernels have room for fewer rows */
     LARGEST_GROUP = 128, /* whose scores a warpgroup's registers hold */
     MOST_HEADS = 1 << 22,
     SMALL = 8, /* work-groups of a cluster */
@@ -23,9 +25,9 @@ enum {
 
 /* What follows from the shape of a problem: a pure function, asked by everyone. */
 typedef struct shape {
-    int blocks, block, panels;
-    int size;       /* of a cluster */
-    int64_t slices; /* of all heads */
+    mn_slice_extents extents; /* of the kernel */
+    int of_head;              /* slices of a head */
+    int64_t slices;           /* of all heads */
     int64_t at_once, rounds;
 } shape;
 
@@ -38,29 +40,59 @@ static int64_t clusters_of(int size, const mn_cuda_limits *limits)
 
 static void set_size(shape *s, int size, const mn_cuda_limits *limits)
 {
-    s->size = size;
+    s->extents.size = size;
     s->at_once = clusters_of(size, limits);
     s->rounds = (s->slices + s->at_once - 1) / s->at_once;
 }
 
 /* Small clusters have less shared memory: where they suffice, large ones do. */
-static bool fits(const shape *s, int size)
+static bool fits(const shape *s)
 {
-    return mn_slice_units(s->blocks, s->panels, size) > 0;
+    return mn_slice_units(s->extents) > 0;
+}
+
+/* There are kernels for whole problems, and those that have room for 96 or 128 rows. */
+static int room_for(int64_t group)
+{
+    return group <= MIDDLE_GROUP ? MIDDLE_GROUP : LARGEST_GROUP;
+}
+
+static mn_slice_extents extents_of(const mn_program *program)
+{
+    const monarch_problem *p = &program->problem;
+    const bool whole = mn_cuda_is_whole(program);
+    return (mn_slice_extents){
+        .block = whole ? (int)p->block_size : room_for(p->block_size),
+        .blocks = whole ? (int)program->blocks : room_for(program->blocks),
+        .panels = (int)p->head_dim / MN_PANEL_FEATURES,
+        .size = LARGE,
+        .whole = whole,
+    };
 }
 
 /* A round of large clusters takes half as long as one of small ones, which run in twice as many. */
 static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
 {
     const monarch_problem *p = &program->problem;
-    shape s = {.blocks = (int)program->blocks,
-               .block = (int)p->block_size,
-               .panels = (int)p->head_dim / MN_PANEL_FEATURES};
-    s.slices = p->batch * p->heads * (s.block / MN_SLICE_ROWS);
+    shape s = {.extents = extents_of(program)};
+    const int rows = mn_slice_rows(s.extents);
+    s.of_head = ((int)p->block_size + rows - 1) / rows;
+    s.slices = p->batch * p->heads * s.of_head;
     shape small = s;
     set_size(&s, LARGE, limits);
     set_size(&small, SMALL, limits);
-    return fits(&small, SMALL) && 2 * small.rounds <= s.rounds ? small : s;
+    return fits(&small) && 2 * small.rounds <= s.rounds ? small : s;
+}
+
+/* Kernels for ragged problems have one panel. */
+static bool has_kernel(const mn_program *program)
+{
+    const monarch_problem *p = &program->problem;
+    if (p->steps > 1 || !mn_cuda_has_panels(program))
+        return false;
+    return mn_cuda_is_whole(program) ||
+           (p->head_dim == MN_PANEL_FEATURES && p->block_size >= LEAST_GROUP &&
+            program->blocks >= LEAST_GROUP);
 }
 
 static uint32_t covers(const mn_variant *variant, const monarch_device *device,
@@ -68,19 +100,19 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
 {
     static const mn_cuda_most most = {WIDEST, LARGEST_GROUP, MOST_HEADS, false};
     const mn_cuda_limits *limits = mn_cuda_device_limits(device);
-    shape s = shape_of(program, limits);
     if (!mn_cuda_takes_whole(variant, limits, program, first, limit, &most, reason))
         return 0;
-    if (!mn_cuda_is_whole(program) || program->problem.steps > 1)
+    shape s = shape_of(program, limits);
+    if (!has_kernel(program))
         snprintf(reason->text, sizeof reason->text,
-                 "variant slice takes T = 1, 64 or 128 blocks of 64 or 128 tokens, 64 or 128 "
-                 "features and no mask");
+                 "variant slice takes T = 1, no mask and 64 to 128 blocks of 64 to 128 tokens with "
+                 "64 features, or whole ones, 64 or 128 of each, with 128");
     else if (limits->multiprocessors < LEAST_MULTIPROCESSORS)
         snprintf(reason->text, sizeof reason->text,
                  "%" PRId32 " multiprocessors; variant slice needs clusters of %d, which %d are "
                  "sure to have",
                  limits->multiprocessors, LARGE, LEAST_MULTIPROCESSORS);
-    else if (!fits(&s, LARGE))
+    else if (!fits(&s))
         snprintf(reason->text, sizeof reason->text,
                  "%" PRId64 " blocks with %" PRId64
                  " features do not fit into the shared memory of a cluster",
@@ -98,7 +130,7 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
  * heads 11.3 and 14.7. Features 128: 32 heads of 4096 80.8 and 93.0, two heads 15.0 and 13.7; 12
  * heads of 8192 78.4 and 82.8. 128 blocks of 128 tokens leave little memory for what is on its way:
  * 12 heads of 16384 81.3 and 78.3, 16 heads, 4.6 rounds, 102 and 102, 24 heads, 6.9 rounds, 142 and
- * 147.
+ * 147. Ragged problems were not measured yet, and get it by name alone.
  */
 static bool suits(const mn_variant *variant, const monarch_device *device,
                   const mn_program *program, uint32_t first, uint32_t count)
@@ -107,10 +139,13 @@ static bool suits(const mn_variant *variant, const monarch_device *device,
     (void)first;
     (void)count;
     shape s = shape_of(program, mn_cuda_device_limits(device));
+    const mn_slice_extents *e = &s.extents;
     const int64_t places = s.rounds * s.at_once;
-    if (s.blocks == 64 && s.panels == 1)
+    if (!e->whole)
+        return false;
+    if (e->blocks == 64 && e->panels == 1)
         return true;
-    if (s.blocks == 128 && s.block == 128)
+    if (e->blocks == 128 && e->block == 128)
         return 20 * s.slices >= 19 * places;
     return 2 * s.slices > places;
 }
@@ -126,6 +161,15 @@ static uint64_t scratch(const mn_variant *variant, const monarch_device *device,
     return 0;
 }
 
+/* The block that padding is in, -1 without any. */
+static int32_t short_block_of(const mn_program *program)
+{
+    const monarch_problem *p = &program->problem;
+    if (p->tokens == program->blocks * p->block_size)
+        return -1;
+    return program->first > 0 ? 0 : (int32_t)program->blocks - 1;
+}
+
 static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *plan, uint32_t run,
                          mn_cuda_launch *out)
 {
@@ -133,24 +177,26 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
     (void)run;
     const monarch_problem *p = &plan->program.problem;
     shape s = shape_of(&plan->program, mn_cuda_device_limits(plan->device));
+    const mn_slice_extents *e = &s.extents;
     *out = (mn_cuda_launch){
         .module = MN_CUDA_SLICE,
-        .threads = (uint32_t)(mn_slice_groups(s.block, s.blocks, s.panels) + 1) * WARPGROUP,
-        .shared_memory = (uint32_t)mn_slice_bytes(s.blocks, s.panels, s.size,
-                                                  mn_slice_units(s.blocks, s.panels, s.size)),
+        .threads = (uint32_t)(mn_slice_groups(*e) + 1) * WARPGROUP,
+        .shared_memory = (uint32_t)mn_slice_bytes(*e, mn_slice_units(*e)),
         .overlaps = true,
-        .cluster = (uint32_t)s.size,
-        .work_groups = s.slices * s.size,
+        .cluster = (uint32_t)e->size,
+        .work_groups = s.slices * e->size,
     };
     mn_params_from_program(plan, &out->params);
     out->ring = (mn_ring_params){
         .heads = (int32_t)(p->batch * p->heads),
-        .slices = s.block / MN_SLICE_ROWS,
-        .query_rows = MN_SLICE_ROWS,
+        .slices = s.of_head,
+        .query_rows = mn_slice_rows(*e),
+        .key_rows = e->whole ? 0 : e->block,
+        .short_block = short_block_of(&plan->program),
     };
-    snprintf(out->kernel, sizeof out->kernel, "slice_%s_%d_%d_%d_%d",
-             monarch_dtype_name(p->q.dtype), s.panels * MN_PANEL_FEATURES, s.block, s.blocks,
-             s.size);
+    snprintf(out->kernel, sizeof out->kernel, "slice_%s%s_%d_%d_%d_%d", e->whole ? "" : "ragged_",
+             monarch_dtype_name(p->q.dtype), e->panels * MN_PANEL_FEATURES, e->block, e->blocks,
+             e->size);
     return 1;
 }
 

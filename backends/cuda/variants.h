@@ -25,7 +25,7 @@ typedef enum mn_cuda_module {
 /* One kernel launch, as a plan keeps it. */
 typedef struct mn_cuda_launch {
     mn_cuda_module module;
-    char kernel[32];
+    char kernel[40];
     uint32_t threads;       /* of a work-group */
     uint32_t shared_memory; /* bytes */
     bool overlaps;          /* may begin before the launch ahead of it has ended */

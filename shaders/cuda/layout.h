@@ -159,51 +159,74 @@ MN_LAYOUT_FUNCTION int mn_cluster_bytes(int blocks, int block, int steps, int ha
 }
 
 /*
- * The slice kernel. A slice is 64 positions of a head, a cluster's work-groups have some each, and
- * of them, for all blocks: aL/s, y. Then come the units of a pipeline, 64 rows each, places for the
- * queries of blocks, cL of the positions, and barriers.
+ * The slice kernel. A slice is some positions of a head, a cluster's work-groups have some each,
+ * and of them, for all blocks: aL/s, y. Then come the units of a pipeline, places for the queries
+ * of blocks, cL of the positions, and barriers. Kernels for whole problems have units of 64 rows,
+ * of which a matrix takes one or two; in the others each matrix has a unit, and behind cL there is
+ * the bias of the first, an inner and the last block's keys.
  */
 enum {
-    MN_SLICE_ROWS = 64,
     MN_SLICE_MEMORY = 232448, /* of a work-group, all that compute capability 9.0 has */
-    MN_SLICE_MOST_UNITS = 16
+    MN_SLICE_MOST_UNITS = 16,
+    MN_SLICE_LEAST_UNITS = 4
 };
 
-/* Bytes of the positions of one of `size` work-groups. */
-MN_LAYOUT_FUNCTION int mn_slice_position_bytes(int blocks, int panels, int size)
+/* What a slice kernel is made for. Tokens and blocks are rows that there is room for, and all of
+   them are there if it is `whole`. */
+typedef struct mn_slice_extents {
+    int block, blocks, panels;
+    int size; /* of a cluster */
+    int whole;
+} mn_slice_extents;
+
+/* Positions of a slice; in the last one of a head not all of them are there. */
+MN_LAYOUT_FUNCTION int mn_slice_rows(mn_slice_extents e)
 {
-    return MN_SLICE_ROWS / size * blocks * (2 * panels * MN_PANEL_ROW + 4);
+    return e.whole ? 64 : e.block / 2;
+}
+
+MN_LAYOUT_FUNCTION int mn_slice_unit_rows(mn_slice_extents e)
+{
+    return e.whole ? 64 : e.block > e.blocks ? e.block : e.blocks;
+}
+
+/* Bytes of the positions of a work-group. */
+MN_LAYOUT_FUNCTION int mn_slice_position_bytes(mn_slice_extents e)
+{
+    return mn_slice_rows(e) / e.size * e.blocks * (2 * e.panels * MN_PANEL_ROW + 4);
 }
 
 /* Warpgroups that compute. More features leave registers for three; and with four, 64 blocks of 128
-   tokens take 42 us where they take 41 with three, and 8 bytes are spilled. */
-MN_LAYOUT_FUNCTION int mn_slice_groups(int block, int blocks, int panels)
+   tokens take 42 us where they take 41 with three, and 8 bytes are spilled. So they are in ragged
+   blocks of more than 96 tokens. */
+MN_LAYOUT_FUNCTION int mn_slice_groups(mn_slice_extents e)
 {
-    return panels > 1 || block > blocks ? 3 : 4;
+    return e.panels > 1 || e.block > (e.whole ? e.blocks : 96) ? 3 : 4;
 }
 
 /* Places for the queries of blocks: one for each warpgroup, where there is room. */
-MN_LAYOUT_FUNCTION int mn_slice_query_slots(int blocks, int panels, int size)
+MN_LAYOUT_FUNCTION int mn_slice_query_slots(mn_slice_extents e)
 {
-    return mn_slice_position_bytes(blocks, panels, size) < MN_SLICE_MEMORY / 2 ? 4 : 2;
+    return mn_slice_position_bytes(e) < MN_SLICE_MEMORY / 2 ? 4 : 2;
 }
 
 /* Of a work-group with so many units. */
-MN_LAYOUT_FUNCTION int mn_slice_bytes(int blocks, int panels, int size, int units)
+MN_LAYOUT_FUNCTION int mn_slice_bytes(mn_slice_extents e, int units)
 {
-    int queries = mn_slice_query_slots(blocks, panels, size);
-    return mn_slice_position_bytes(blocks, panels, size) +
-           (units + queries) * MN_SLICE_ROWS * panels * MN_PANEL_ROW +
-           8 * (2 * units + queries + MN_SLICE_ROWS / size + 1);
+    int queries = mn_slice_query_slots(e), rows = mn_slice_rows(e);
+    return mn_slice_position_bytes(e) +
+           (units * mn_slice_unit_rows(e) + queries * rows) * e.panels * MN_PANEL_ROW +
+           (e.whole ? 0 : 3 * e.block * 4) + 8 * (2 * units + queries + rows / e.size + 1);
 }
 
-/* As many as there is room for, an even number; 0 if it is less than 4. */
-MN_LAYOUT_FUNCTION int mn_slice_units(int blocks, int panels, int size)
+/* As many as there is room for, an even number where a matrix can take two; 0 if they are too few.
+ */
+MN_LAYOUT_FUNCTION int mn_slice_units(mn_slice_extents e)
 {
     int units = MN_SLICE_MOST_UNITS;
-    while (units > 0 && mn_slice_bytes(blocks, panels, size, units) > MN_SLICE_MEMORY)
-        units -= 2;
-    return units < 4 ? 0 : units;
+    while (units > 0 && mn_slice_bytes(e, units) > MN_SLICE_MEMORY)
+        units -= e.whole ? 2 : 1;
+    return units < MN_SLICE_LEAST_UNITS ? 0 : units;
 }
 
 #endif

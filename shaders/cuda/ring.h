@@ -6,7 +6,7 @@
 
 /* What the ring, cluster and slice kernels are told beside mn_stage_params; the same for host and
    device. Of the fields behind the maps cluster reads uses_maps, linear and short_y alone, slice
-   these, heads, slices and query_rows. */
+   these, heads and what is its own. */
 
 /* Tensor maps, descriptions of tensors for the copy engine: boxes of a block's rows, and boxes of
    one position's rows in all blocks. Axes are feature, x, y, head, batch. */
@@ -18,7 +18,10 @@ enum {
     MN_RING_ACROSS_SHORT, /* where one block does not have the position */
     MN_RING_SLOTS, /* the workspace's tensors, of a block: their axes end with tensor, slot */
     MN_RING_SLOTS_ACROSS, /* the same of a position */
-    MN_RING_MAPS
+    MN_RING_MAPS,
+    /* Slice has no workspace, but maps of the one block that padding is in. */
+    MN_RING_KEYS_SHORT = MN_RING_SLOTS,
+    MN_RING_VALUES_SHORT = MN_RING_SLOTS_ACROSS
 };
 
 enum { MN_RING_MAP_WORDS = 16 };
@@ -40,9 +43,12 @@ typedef struct mn_ring_params
     int32_t linear[3];         /* of q, k, v: x is the token, not the position, and y is 0 */
     int32_t short_y;           /* y at which boxes of MN_RING_ACROSS_SHORT begin */
     int32_t cleans;            /* rows behind a box may hold rows of an earlier task */
-    int32_t slices;            /* of the positions of a head */
-    int32_t query_rows;        /* of a box of MN_RING_QUERIES; 0: those of a block */
-    int32_t reserved[12];
+    int32_t slices;            /* slice: of the positions of a head */
+    int32_t query_rows;        /* slice: of a box of MN_RING_QUERIES; 0: those of a block */
+    int32_t key_rows;          /* slice: of boxes of keys and values, those behind the block are
+                                  zeros; 0: those of a block */
+    int32_t short_block;       /* slice: that padding is in, or -1 */
+    int32_t reserved[10];
 #if defined(__cplusplus)
 };
 static_assert(sizeof(mn_ring_params) == 1024, "host and device must agree");

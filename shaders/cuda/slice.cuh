@@ -5,10 +5,10 @@
 #include "shaders/cuda/slice_compute.cuh"
 
 /*
- * Both stages of T = 1 by clusters of work-groups (sm_90a), for whole blocks and sequences of which
- * not all positions' rows fit into a cluster's shared memories, but those of 64 do: a slice.
- * Positions need nothing of each other, so a cluster takes one slice after the other and reads keys
- * and values for each; what RIGHT makes never leaves the chip.
+ * Both stages of T = 1 by clusters of work-groups (sm_90a), for sequences of which not all
+ * positions' rows fit into a cluster's shared memories, but those of some do: a slice. Positions
+ * need nothing of each other, so a cluster takes one slice after the other and reads keys and
+ * values for each; what RIGHT makes never leaves the chip.
  */
 
 /* Registers of a thread that computes, and of the last warpgroup, which does not: see ring.cuh. */
@@ -22,40 +22,68 @@ template <> struct slice_registers<3> {
     static constexpr int compute = 152, other = 56;
 };
 
-template <int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE>
-__device__ inline void start_slice(const slice_memory<PANELS, BLOCK, BLOCKS, SIZE> &memory)
+/* What is never written again, unless WHOLE. Biases times the scale stay finite, as entropies are
+   of weights times scores; those of blocks need not. */
+template <class PLACES>
+__device__ inline void clear_slice(const mn_stage_params &p, const PLACES &memory)
 {
+    const int absent = PLACES::BLOCKS - p.groups, units = absent * MN_PANEL_ROW / VECTOR;
+    for (int local = 0; local < PLACES::SHARE; local++) {
+        for (int i = threadIdx.x; i < 2 * PLACES::PANELS * units; i += blockDim.x) {
+            const int panel = i / units, output = panel / PLACES::PANELS;
+            char *rows = memory.means(local) + output * PLACES::AREA +
+                         (panel % PLACES::PANELS * PLACES::BLOCKS + p.groups) * MN_PANEL_ROW;
+            *reinterpret_cast<uint4 *>(rows + (i - panel * units) * VECTOR) =
+                make_uint4(0, 0, 0, 0);
+        }
+        for (int i = threadIdx.x; i < absent; i += blockDim.x)
+            memory.bias(local)[p.groups + i] = -infinity();
+    }
+    for (int i = threadIdx.x; i < 3 * PLACES::BLOCK; i += blockDim.x) {
+        const int which = i / PLACES::BLOCK, block = which < 2 ? which : p.groups - 1;
+        const presence there = group_tokens(p, {0, 0, block, false});
+        memory.key_bias(0)[i] =
+            there(i - which * PLACES::BLOCK) ? 0.0f : -fminf(1e37f / p.scale, 1e38f);
+    }
+    fence_for_wgmma();
+}
+
+template <class PLACES>
+__device__ inline void start_slice(const mn_stage_params &p, const PLACES &memory)
+{
+    if (!PLACES::WHOLE)
+        clear_slice(p, memory);
     if (threadIdx.x == 0) {
         for (int i = 0; i < memory.UNITS; i++) {
             barrier_start(memory.full(i), 1);
-            barrier_start(memory.empty(i), GROUPS * WARPGROUP);
+            barrier_start(memory.empty(i), PLACES::GROUPS * WARPGROUP);
         }
         for (int i = 0; i < memory.QUERY_SLOTS; i++)
             barrier_start(memory.queries_empty(i), WARPGROUP);
         for (int i = 0; i < memory.SHARE; i++)
             barrier_start(memory.sent(i), 1);
-        barrier_start(memory.released(), GROUPS * WARPGROUP);
+        barrier_start(memory.released(), PLACES::GROUPS * WARPGROUP);
         barriers_are_started();
         for (int i = 0; i < memory.SHARE; i++)
-            barrier_arrive_expecting(memory.sent(i), BLOCKS * (2 * memory.ROW + 4));
+            barrier_arrive_expecting(memory.sent(i), memory.sent_bytes(p));
     }
     __syncthreads();
     cluster_arrive(); /* nobody sends before all barriers are there */
 }
 
-template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE>
+template <class E, class PLACES>
 __device__ __forceinline__ void slice(const mn_stage_params &p, const mn_ring_params &r)
 {
-    const slice_memory<PANELS, BLOCK, BLOCKS, SIZE> memory(dynamic_memory<1024>());
+    constexpr int GROUPS = PLACES::GROUPS;
+    const PLACES memory(dynamic_memory<1024>());
     const int warp = warp_index(), lane = threadIdx.x % WARP, group = warp / 4;
-    const int cluster = blockIdx.x / SIZE, clusters = gridDim.x / SIZE;
+    const int cluster = blockIdx.x / PLACES::SIZE, clusters = gridDim.x / PLACES::SIZE;
     let_next_launch_begin();
-    start_slice<PANELS, GROUPS, BLOCK, BLOCKS, SIZE>(memory);
+    start_slice(p, memory);
     wait_for_launches_ahead();
     if (group < GROUPS) {
         take_registers<slice_registers<GROUPS>::compute>();
-        slice_compute<E, PANELS, GROUPS, BLOCK, BLOCKS, SIZE> compute = {
-            p, r, memory, group, warp % 4, lane, {}};
+        slice_compute<E, PLACES> compute = {p, r, memory, group, warp % 4, lane, {}};
         compute.find_owners();
         cluster_wait();
         compute.run(cluster, clusters);
@@ -63,7 +91,7 @@ __device__ __forceinline__ void slice(const mn_stage_params &p, const mn_ring_pa
         give_registers<slice_registers<GROUPS>::other>();
         cluster_wait();
         if (warp == 4 * GROUPS)
-            slice_loader<E, PANELS, BLOCK, BLOCKS, SIZE>{p, r, memory, lane}.run(cluster, clusters);
+            slice_loader<E, PLACES>{p, r, memory, lane}.run(cluster, clusters);
     }
     cluster_arrive_and_release(); /* nobody ends while others may reach for its memory */
     cluster_wait();

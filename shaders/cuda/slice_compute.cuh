@@ -5,7 +5,7 @@
 #include "shaders/cuda/slice_load.cuh"
 #include "shaders/cuda/stage.cuh"
 
-enum { WARPGROUP = 128 };
+enum { WARPGROUP = 128, WARPGROUP_ROWS = 64 };
 
 /*
  * One warpgroup of a work-group of the slice kernel, one of GROUPS that take turns: 64 rows of a
@@ -16,11 +16,16 @@ enum { WARPGROUP = 128 };
  * Whoever waits for what other work-groups sent waits as for its own threads: it came into this
  * work-group's memory, and to wait for the cluster empties the L1 cache each time.
  */
-template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> struct slice_compute {
-    using places = slice_memory<PANELS, BLOCK, BLOCKS, SIZE>;
+template <class E, class PLACES> struct slice_compute {
+    using places = PLACES;
     using units = warpgroup<E>;
-    static_assert(places::HERE >= GROUPS, "each waits for `released` in every slice");
+    static constexpr int PANELS = places::PANELS, GROUPS = places::GROUPS;
+    static constexpr int BLOCK = places::BLOCK, BLOCKS = places::BLOCKS, SIZE = places::SIZE;
+    static constexpr bool WHOLE = places::WHOLE;
+    static_assert((WHOLE ? BLOCKS : 64) / SIZE >= GROUPS,
+                  "each waits for `released` in every slice");
     using outputs = float[8 * PANELS][4];
+    static constexpr int PARTS = (BLOCKS + WARPGROUP_ROWS - 1) / WARPGROUP_ROWS; /* of a position */
 
     const mn_stage_params &p;
     const mn_ring_params &r;
@@ -125,13 +130,16 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> stru
         }
     }
 
-    /* To memory. */
+    /* To memory, the rows that are there. */
     __device__ void store(const char *staging, int pitch, const panel_rows &to, int row0) const
     {
         char *target = to.base + (row0 + lane / 8) * to.stride + lane % 8 * VECTOR;
         const uint64_t policy = policy_last_use();
 #pragma unroll
-        for (int i = 0; i < 4; i++, target += 4 * to.stride)
+        for (int i = 0; i < 4; i++, target += 4 * to.stride) {
+            const int row = row0 + lane / 8 + 4 * i;
+            if (!WHOLE && (row < to.there.begin || row >= to.there.end))
+                continue;
 #pragma unroll
             for (int k = 0; k < PANELS; k++) {
                 const char *from = staging + k * pitch + panel_offset(lane / 8 + 4 * i, lane % 8);
@@ -141,6 +149,7 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> stru
                 else
                     store_vector<E>(target + k * MN_PANEL_ROW, from, false, VECTOR);
             }
+        }
     }
 
     /* Done with a matrix. All warpgroups say so of all of them, as all must see every phase of
@@ -157,6 +166,14 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> stru
         empty(at, places::BLOCK_UNITS);
     }
 
+    /* Of a warp without rows, which takes part in products all the same. */
+    template <int N> __device__ static void set_no_weight(fragment_a (&weights)[N])
+    {
+#pragma unroll
+        for (int n = 0; n < N; n++)
+            weights[n] = {};
+    }
+
     /* All warps of this warpgroup are done with a product. */
     __device__ void meet() const
     {
@@ -168,35 +185,43 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> stru
                                           const slice_cursor &values, int turn, bool first) const
     {
         constexpr int N = BLOCK / 8;
+        const bool is_idle = !WHOLE && warp * MN_TILE_ROWS >= places::ROWS;
         part a;
         a.rows = shared_address(memory.queries(place));
         a.columns = shared_address(memory.unit(keys.unit));
-        a.row_pitch = MN_SLICE_ROWS * MN_PANEL_ROW;
+        a.row_pitch = places::ROWS * MN_PANEL_ROW;
         a.column_pitch = BLOCK * MN_PANEL_ROW;
+        if (!WHOLE)
+            a.bias = memory.key_bias(block == 0 ? 0 : block == p.groups - 1 ? 2 : 1);
         barrier_wait(memory.full(keys.unit), keys.parity);
         softmax_state state;
         fragment_a weights[N / 2];
         float x[N][4], shrink[2], factor[2];
         state.start();
-        find_scores<false>(x, a);
+        find_scores<!WHOLE>(x, a);
         barrier_arrive(memory.queries_empty(place));
-        softmax_plain_tile<true>(x, state, shrink, p.scale);
-        pack_weights<E>(weights, x);
+        if (is_idle) {
+            set_no_weight(weights);
+        } else {
+            softmax_plain_tile<true>(x, state, shrink, p.scale);
+            pack_weights<E>(weights, x);
+        }
         state.template finish<true>();
         for (int i = 0; i < 2; i++)
             factor[i] = reciprocal_fast(state.sum[i]);
         if (first && turn > 0)
             barrier_wait(memory.released(), (turn - 1) % 2);
-        send_entropy(state, block);
-        send_mean(weights, factor, keys, 0, block);
+        if (!is_idle)
+            send_entropy(state, block);
+        send_mean(weights, factor, keys, 0, block, is_idle);
         barrier_wait(memory.full(values.unit), values.parity);
-        send_mean(weights, factor, values, 1, block);
+        send_mean(weights, factor, values, 1, block, is_idle);
     }
 
     /* Weighted means of a block's keys or values, output 0 or 1, by way of their own place. */
     template <int N>
     __device__ void send_mean(const fragment_a (&weights)[N], const float (&factor)[2],
-                              const slice_cursor &at, int output, int block) const
+                              const slice_cursor &at, int output, int block, bool is_idle) const
     {
         constexpr int pitch = BLOCK * MN_PANEL_ROW;
         char *rows = memory.unit(at.unit), *staging = rows + warp * MN_TILE_ROWS * MN_PANEL_ROW;
@@ -206,21 +231,34 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> stru
         weigh(sums, weights, shared_address(rows), pitch);
         wgmma_end();
         meet();
-        stage(sums, factor, shared_address(staging), pitch);
-        __syncwarp();
-        send(staging, pitch, memory.base + output * places::AREA, block);
+        if (!is_idle) {
+            stage(sums, factor, shared_address(staging), pitch);
+            __syncwarp();
+            send(staging, pitch, memory.base + output * places::AREA, block);
+        }
         fence_for_wgmma(); /* what was written here, before the copy engine overwrites it */
         empty(at, places::BLOCK_UNITS);
     }
 
-    /* 64 rows of a position. */
+    /*
+     * 64 rows of a position, those of blocks from `first_of(number, local)` on. Where 96 are less
+     * than two times 64, the second time takes 32 from the first for every other position: thus
+     * the warps that then have no rows to take are not always the same, which share a scheduler.
+     */
+    __device__ static int first_of(int number, int local)
+    {
+        const bool overlaps = !WHOLE && number > 0 && BLOCKS % WARPGROUP_ROWS != 0;
+        return number * WARPGROUP_ROWS - (overlaps && local % 2 != 0 ? BLOCKS % WARPGROUP_ROWS : 0);
+    }
+
     __device__ __forceinline__ void left(const slice_item &item, int local, int number,
                                          const slice_cursor &at) const
     {
-        const int row0 = number * MN_SLICE_ROWS + warp * MN_TILE_ROWS;
+        const int first = first_of(number, local), row0 = first + warp * MN_TILE_ROWS;
+        const bool is_idle = !WHOLE && (row0 < number * WARPGROUP_ROWS || row0 >= p.groups);
         constexpr int N = BLOCKS / 8, pitch = BLOCKS * MN_PANEL_ROW;
         part a;
-        a.rows = shared_address(memory.unit(at.unit)) + number * MN_SLICE_ROWS * MN_PANEL_ROW;
+        a.rows = shared_address(memory.unit(at.unit)) + first * MN_PANEL_ROW;
         a.columns = shared_address(memory.means(local));
         a.values = a.columns + places::AREA;
         a.row_pitch = a.column_pitch = pitch;
@@ -230,7 +268,8 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> stru
         float x[N][4], shrink[2], factor[2];
         state.start();
         find_scores<true>(x, a);
-        softmax_plain_tile<false>(x, state, shrink, p.scale);
+        if (!is_idle)
+            softmax_plain_tile<false>(x, state, shrink, p.scale);
         pack_weights<E>(weights, x);
         state.template finish<false>();
         for (int i = 0; i < 2; i++)
@@ -240,6 +279,8 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> stru
         wgmma_begin();
         weigh(sums, weights, a.values, pitch);
         wgmma_end();
+        if (is_idle)
+            return;
         char *staging = memory.unit(at.unit) + row0 * MN_PANEL_ROW;
         stage(sums, factor, shared_address(staging), pitch);
         __syncwarp();
@@ -253,7 +294,7 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> stru
     /* What a slice sends to a position. */
     __device__ void expect_rows(int local) const
     {
-        barrier_arrive_expecting(memory.sent(local), BLOCKS * (2 * places::ROW + 4));
+        barrier_arrive_expecting(memory.sent(local), memory.sent_bytes(p));
     }
 
     __device__ void release() const
@@ -272,10 +313,11 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> stru
             return now;
         };
         const int all = r.heads * r.slices;
+        const int blocks = memory.blocks(p);
         for (int number = first; number < all; number += clusters, turn++) {
-            const slice_item item(p, r, number);
+            const slice_item item(p, r, places::ROWS, number);
             bool is_first = true;
-            for (int local = 0; local < places::HERE; local++, task++) {
+            for (int local = 0; local < blocks; local++, task++) {
                 const slice_cursor keys = at;
                 at.template advance<places::UNITS>(places::BLOCK_UNITS);
                 const slice_cursor values = at;
@@ -291,9 +333,14 @@ template <class E, int PANELS, int GROUPS, int BLOCK, int BLOCKS, int SIZE> stru
             }
             for (int local = 0; local < places::SHARE; local++) {
                 barrier_wait(memory.sent(local), turn % 2);
+                if (!WHOLE && item.first + memory.own(local) >= p.columns) {
+                    if (threadIdx.x == 0 && number + clusters < all)
+                        expect_rows(local);
+                    continue;
+                }
                 barrier_wait(memory.full(at.unit), at.parity);
                 fence_for_wgmma(); /* rows came otherwise than by the copy engine */
-                for (int i = 0; i < places::POSITION_UNITS; i++) {
+                for (int i = 0; i < PARTS; i++) {
                     if (!is_mine())
                         continue;
                     if (i == 0 && threadIdx.x % WARPGROUP == 0 && number + clusters < all)

@@ -8,12 +8,12 @@
 struct slice_item {
     int batch, head, first; /* position */
 
-    __device__ slice_item(const mn_stage_params &p, const mn_ring_params &r, int number)
+    __device__ slice_item(const mn_stage_params &p, const mn_ring_params &r, int rows, int number)
     {
         const int all = (unsigned)number / (unsigned)r.slices;
         batch = (unsigned)all / (unsigned)p.heads;
         head = all - batch * p.heads;
-        first = (number - all * r.slices) * MN_SLICE_ROWS;
+        first = (number - all * r.slices) * rows;
     }
 };
 
@@ -22,8 +22,10 @@ struct slice_item {
  * is a place for it. By boxes of the copy engine, or row by row where no tensor map describes a
  * tensor.
  */
-template <class E, int PANELS, int BLOCK, int BLOCKS, int SIZE> struct slice_loader {
-    using places = slice_memory<PANELS, BLOCK, BLOCKS, SIZE>;
+template <class E, class PLACES> struct slice_loader {
+    using places = PLACES;
+    static constexpr int PANELS = places::PANELS, BLOCK = places::BLOCK;
+    static constexpr bool WHOLE = places::WHOLE;
 
     const mn_stage_params &p;
     const mn_ring_params &r;
@@ -50,23 +52,39 @@ template <class E, int PANELS, int BLOCK, int BLOCKS, int SIZE> struct slice_loa
                                   const slice_item &item, int block, int first) const
     {
         const int share = p.operand[operand].head_share;
+        const int head = share > 1 ? item.head / share : item.head;
         const bool linear = r.linear[map] != 0;
-        copy(panels, rows, map, barrier, policy_used_again(),
-             linear ? block * BLOCK + first : first, linear ? 0 : block,
-             share > 1 ? item.head / share : item.head, item.batch);
+        const int token0 = WHOLE ? block * BLOCK : block * p.columns - (int)p.first;
+        if (!WHOLE && map != MN_RING_QUERIES && block == r.short_block)
+            copy(panels, rows, map == MN_RING_KEYS ? MN_RING_KEYS_SHORT : MN_RING_VALUES_SHORT,
+                 barrier, policy_used_again(), -(int)p.first, 0, head, item.batch);
+        else
+            copy(panels, rows, map, barrier, policy_used_again(), linear ? token0 + first : first,
+                 linear ? 0 : block, head, item.batch);
     }
 
-    /* By the warp, and waits: for tensors that have no map. */
+    __device__ void copy_across(char *panels, uint64_t *barrier, const slice_item &item,
+                                int position) const
+    {
+        const presence there = group_tokens(p, {item.batch, item.head, position, true});
+        const bool is_short = !WHOLE && there.end - there.begin < p.groups;
+        copy(panels, places::BLOCKS, is_short ? MN_RING_ACROSS_SHORT : MN_RING_ACROSS, barrier,
+             policy_last_use(), position, is_short ? r.short_y : 0, item.head, item.batch);
+    }
+
+    /* By the warp, and waits: for tensors that have no map. Rows that are not there are zeros. */
     __device__ void load_rows(char *panels, int count, panel_rows rows, int first) const
     {
         const int unit = lane % 8;
-        for (int row = lane / 8; row < count; row += WARP / 8)
+        for (int row = lane / 8; row < count; row += WARP / 8) {
+            const int valid = WHOLE || rows.there(first + row) ? VECTOR : 0;
 #pragma unroll 1
             for (int i = 0; i < PANELS; i++)
                 copy_elements<E>(panels + i * count * MN_PANEL_ROW + panel_offset(row, unit),
                                  rows.base + (first + row) * rows.stride + unit * VECTOR +
                                      i * MN_PANEL_ROW,
-                                 VECTOR);
+                                 valid);
+        }
         copies_commit();
         copies_wait<0>();
         fence_for_wgmma();
@@ -94,14 +112,14 @@ template <class E, int PANELS, int BLOCK, int BLOCKS, int SIZE> struct slice_loa
         uint64_t *full = memory.full(at.unit);
         char *keys = memory.unit(at.unit);
         if (!r.uses_maps) {
-            load_rows(queries, MN_SLICE_ROWS, rows_of(MN_OPERAND_QUERIES, item, block, false),
+            load_rows(queries, places::ROWS, rows_of(MN_OPERAND_QUERIES, item, block, false),
                       item.first);
             load_rows(keys, BLOCK, rows_of(MN_OPERAND_KEYS, item, block, false), 0);
             if (lane == 0)
                 barrier_arrive(full);
         } else if (lane == 0) {
-            barrier_arrive_expecting(full, (MN_SLICE_ROWS + BLOCK) * places::ROW);
-            copy_of_block(queries, MN_SLICE_ROWS, MN_RING_QUERIES, MN_OPERAND_QUERIES, full, item,
+            barrier_arrive_expecting(full, (places::ROWS + BLOCK) * places::ROW);
+            copy_of_block(queries, places::ROWS, MN_RING_QUERIES, MN_OPERAND_QUERIES, full, item,
                           block, item.first);
             copy_of_block(keys, BLOCK, MN_RING_KEYS, MN_OPERAND_KEYS, full, item, block, 0);
         }
@@ -128,14 +146,13 @@ template <class E, int PANELS, int BLOCK, int BLOCKS, int SIZE> struct slice_loa
     {
         uint64_t *full = memory.full(at.unit);
         if (!r.uses_maps) {
-            load_rows(memory.unit(at.unit), BLOCKS,
+            load_rows(memory.unit(at.unit), places::BLOCKS,
                       rows_of(MN_OPERAND_QUERIES, item, position, true), 0);
             if (lane == 0)
                 barrier_arrive(full);
         } else if (lane == 0) {
-            barrier_arrive_expecting(full, BLOCKS * places::ROW);
-            copy(memory.unit(at.unit), BLOCKS, MN_RING_ACROSS, full, policy_last_use(), position, 0,
-                 item.head, item.batch);
+            barrier_arrive_expecting(full, (WHOLE ? places::BLOCKS : p.groups) * places::ROW);
+            copy_across(memory.unit(at.unit), full, item, position);
         }
         tell_others(at, places::POSITION_UNITS);
     }
@@ -149,9 +166,10 @@ template <class E, int PANELS, int BLOCK, int BLOCKS, int SIZE> struct slice_loa
             wait_for_place(at, units, loaded < places::UNITS);
             loaded = min(loaded + units, places::UNITS);
         };
+        const int blocks = memory.blocks(p);
         for (int number = first; number < r.heads * r.slices; number += clusters) {
-            const slice_item item(p, r, number);
-            for (int local = 0; local < places::HERE; local++, task++) {
+            const slice_item item(p, r, places::ROWS, number);
+            for (int local = 0; local < blocks; local++, task++) {
                 const int place = task % places::QUERY_SLOTS, turn = task / places::QUERY_SLOTS;
                 if (turn > 0)
                     barrier_wait(memory.queries_empty(place), (turn - 1) % 2);
@@ -163,8 +181,11 @@ template <class E, int PANELS, int BLOCK, int BLOCKS, int SIZE> struct slice_loa
                 at.template advance<places::UNITS>(places::BLOCK_UNITS);
             }
             for (int local = 0; local < places::SHARE; local++) {
+                const int position = item.first + memory.own(local);
+                if (!WHOLE && position >= p.columns)
+                    continue;
                 next(places::POSITION_UNITS);
-                load_across(item, item.first + memory.own(local), at);
+                load_across(item, position, at);
                 at.template advance<places::UNITS>(places::POSITION_UNITS);
             }
         }

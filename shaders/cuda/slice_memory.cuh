@@ -11,9 +11,14 @@
 /*
  * The shared memory of a cluster's work-groups in the slice kernel; see layout.h.
  *
- * A pipeline of units of 64 rows carries keys and values of blocks, and the queries of positions:
- * a matrix of 128 rows is two units, which lie side by side. Queries of blocks have places of
- * their own, as they are soon done with. Every unit is filled, and emptied, once in a turn.
+ * A pipeline of units carries keys and values of blocks, and the queries of positions: of units of
+ * 64 rows, WHOLE, a matrix of 128 is two, which lie side by side, else each matrix has one. Queries
+ * of blocks have places of their own, as they are soon done with. Every unit is filled, and
+ * emptied, once in a turn.
+ *
+ * Unless WHOLE, BLOCK and BLOCKS are but the rows that there is room for. Products are of all of
+ * them, so those of keys and values behind a block come as zeros, and aL/s and y of blocks behind
+ * the last one become zeros once, as nobody writes there. Their biases leave no weight to them.
  */
 
 /* A place in the pipeline: a unit, and whether turns so far are odd. */
@@ -30,15 +35,19 @@ struct slice_cursor {
     }
 };
 
-template <int PANELS, int BLOCK, int BLOCKS, int SIZE> struct slice_memory {
-    static constexpr int ROW = PANELS * MN_PANEL_ROW;
-    static constexpr int SHARE = MN_SLICE_ROWS / SIZE;
-    static constexpr int UNIT = MN_SLICE_ROWS * ROW, AREA = SHARE * BLOCKS * ROW;
-    static constexpr int HERE = BLOCKS / SIZE; /* blocks of a work-group */
-    static constexpr int BLOCK_UNITS = BLOCK / MN_SLICE_ROWS;
-    static constexpr int POSITION_UNITS = BLOCKS / MN_SLICE_ROWS;
-    static constexpr int UNITS = mn_slice_units(BLOCKS, PANELS, SIZE);
-    static constexpr int QUERY_SLOTS = mn_slice_query_slots(BLOCKS, PANELS, SIZE);
+template <int PANELS_, int BLOCK_, int BLOCKS_, int SIZE_, bool WHOLE_> struct slice_memory {
+    static constexpr int PANELS = PANELS_, BLOCK = BLOCK_, BLOCKS = BLOCKS_, SIZE = SIZE_;
+    static constexpr bool WHOLE = WHOLE_;
+    static constexpr mn_slice_extents extents = {BLOCK, BLOCKS, PANELS, SIZE, WHOLE};
+    static constexpr int GROUPS = mn_slice_groups(extents); /* warpgroups that compute */
+    static constexpr int ROWS = mn_slice_rows(extents), ROW = PANELS * MN_PANEL_ROW;
+    static constexpr int SHARE = ROWS / SIZE; /* positions of a work-group */
+    static constexpr int UNIT_ROWS = mn_slice_unit_rows(extents);
+    static constexpr int UNIT = UNIT_ROWS * ROW, AREA = SHARE * BLOCKS * ROW;
+    static constexpr int BLOCK_UNITS = WHOLE ? BLOCK / UNIT_ROWS : 1;
+    static constexpr int POSITION_UNITS = WHOLE ? BLOCKS / UNIT_ROWS : 1;
+    static constexpr int UNITS = mn_slice_units(extents);
+    static constexpr int QUERY_SLOTS = mn_slice_query_slots(extents);
 
     char *base;
     int rank; /* in the cluster */
@@ -51,6 +60,12 @@ template <int PANELS, int BLOCK, int BLOCKS, int SIZE> struct slice_memory {
     __device__ int own(int local) const
     {
         return rank + local * SIZE;
+    }
+
+    /* How many of the blocks are this work-group's. */
+    __device__ int blocks(const mn_stage_params &p) const
+    {
+        return WHOLE ? BLOCKS / SIZE : (p.groups - rank + SIZE - 1) / SIZE;
     }
 
     /* Of position number `local` here, row by row of a block: aL/s, then y so much further. */
@@ -66,7 +81,7 @@ template <int PANELS, int BLOCK, int BLOCKS, int SIZE> struct slice_memory {
 
     __device__ char *queries(int index) const
     {
-        return unit(UNITS + index);
+        return unit(UNITS) + index * ROWS * ROW;
     }
 
     __device__ float *bias(int local) const /* cL of each block, divided by minus the scale */
@@ -74,9 +89,15 @@ template <int PANELS, int BLOCK, int BLOCKS, int SIZE> struct slice_memory {
         return reinterpret_cast<float *>(queries(QUERY_SLOTS)) + local * BLOCKS;
     }
 
+    /* Unless WHOLE: of the keys of the first, an inner and the last block. */
+    __device__ float *key_bias(int which) const
+    {
+        return bias(SHARE) + which * BLOCK;
+    }
+
     __device__ uint64_t *full(int unit) const
     {
-        return reinterpret_cast<uint64_t *>(bias(SHARE)) + unit;
+        return reinterpret_cast<uint64_t *>(WHOLE ? bias(SHARE) : key_bias(3)) + unit;
     }
 
     __device__ uint64_t *empty(int unit) const
@@ -92,6 +113,12 @@ template <int PANELS, int BLOCK, int BLOCKS, int SIZE> struct slice_memory {
     __device__ uint64_t *sent(int local) const /* all that others send to a position is there */
     {
         return full(2 * UNITS + QUERY_SLOTS + local);
+    }
+
+    /* Of a slice to a position. */
+    __device__ static int sent_bytes(const mn_stage_params &p)
+    {
+        return (WHOLE ? BLOCKS : p.groups) * (2 * ROW + 4);
     }
 
     __device__ uint64_t *released() const /* all work-groups are done with a slice's positions */

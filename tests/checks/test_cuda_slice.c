@@ -11,7 +11,7 @@
 
 #include "cuda_scene.h"
 
-enum { MULTIPROCESSORS = 132, MAPS = 5 };
+enum { MULTIPROCESSORS = 132, MAPS = 5, MAPS_WITH_PADDING = 7 };
 
 static int reset(void **state)
 {
@@ -35,7 +35,7 @@ static void test_choice(void **state)
     } rows[] = {
         {1, 4096, 64, 64, 1, "slice"},    {12, 4096, 64, 64, 1, "slice"},
         {96, 4096, 64, 64, 1, "slice"},   {12, 4096, 64, 64, 2, "cluster"}, /* T = 1 alone */
-        {12, 4095, 64, 64, 1, "cluster"},                                   /* whole blocks alone */
+        {12, 4095, 64, 64, 1, "cluster"},                                   /* ragged: by name */
         {12, 8192, 64, 64, 1, "slice"},   {3, 8192, 64, 64, 1, "hopper"},   /* 3 of 7 clusters */
         {12, 8192, 128, 64, 1, "slice"},  {12, 8192, 90, 64, 1, "ring"},
         {12, 16384, 128, 64, 1, "ring"}, /* 3.4 rounds */
@@ -74,10 +74,15 @@ static void test_refusal(void **state)
     monarch_problem problem = shape(12, 4096, 64, 64);
     problem.steps = 2;
     expect_refusal(&s, &problem, "takes T = 1");
-    problem = shape(12, 6144, 64, 64);
-    expect_refusal(&s, &problem, "64 or 128 blocks");
+    problem = shape(12, 4032, 64, 64);
+    expect_refusal(&s, &problem, "64 to 128 blocks");
+    problem = shape(12, 6000, 63, 64);
+    expect_refusal(&s, &problem, "64 to 128 tokens");
+    problem = shape(12, 8192, 90, 128);
+    expect_refusal(&s, &problem, "with 64 features");
     problem = shape(12, 8192, 90, 64);
-    expect_refusal(&s, &problem, "64 or 128 tokens");
+    problem.has_mask = true;
+    expect_refusal(&s, &problem, "no mask");
     problem = shape(12, 16384, 128, 128);
     expect_refusal(&s, &problem, "do not fit into the shared memory of a cluster");
     cuda_scene_close(&s);
@@ -107,7 +112,7 @@ static void test_no_clusters(void **state)
     cuda_scene_close(&s);
 }
 
-static void expect_launch(cuda_scene *s, int64_t heads, int64_t tokens, int64_t block,
+static void expect_launch(cuda_scene *s, int64_t heads, int64_t tokens, int64_t block, int maps,
                           unsigned cluster, unsigned work_groups)
 {
     const uint64_t apart = UINT64_C(1) << 44; /* bytes between tensors that nobody touches */
@@ -118,7 +123,7 @@ static void expect_launch(cuda_scene *s, int64_t heads, int64_t tokens, int64_t 
     monarch_plan *plan = cuda_scene_plan(s, &problem, "slice");
     monarch_plan_workspace(plan, &size, NULL);
     assert_int_equal(size, 0);
-    assert_int_equal(cuda_scene_calls("cuTensorMapEncodeTiled"), MAPS);
+    assert_int_equal(cuda_scene_calls("cuTensorMapEncodeTiled"), maps);
     monarch_plan_args args = monarch_plan_args_default();
     args.q = monarch_cuda_memory(1 * apart, 0);
     args.k = monarch_cuda_memory(2 * apart, 0);
@@ -141,10 +146,15 @@ static void test_launch(void **state)
     monarch_error error = {MONARCH_OK, ""};
     cuda_scene_open(&s);
     fixture_ok("queue", monarch_queue_create(s.device, &s.queue, &error), &error);
-    expect_launch(&s, 2, 4096, 64, 16, 2 * 16);
-    expect_launch(&s, 12, 4096, 64, 8, 12 * 8);
-    expect_launch(&s, 96, 4096, 64, 8, MULTIPROCESSORS / 8 * 8);
-    expect_launch(&s, 12, 8192, 64, 16, MULTIPROCESSORS / 16 * 16);
+    expect_launch(&s, 2, 4096, 64, MAPS, 16, 2 * 16);
+    expect_launch(&s, 12, 4096, 64, MAPS, 8, 12 * 8);
+    expect_launch(&s, 96, 4096, 64, MAPS, 8, MULTIPROCESSORS / 8 * 8);
+    expect_launch(&s, 12, 8192, 64, MAPS, 16, MULTIPROCESSORS / 16 * 16);
+    /* Ragged, two slices of a head. */
+    expect_launch(&s, 2, 8192, 90, MAPS_WITH_PADDING, 16, 4 * 16);
+    expect_launch(&s, 12, 8192, 90, MAPS_WITH_PADDING, 8, MULTIPROCESSORS / 8 * 8);
+    expect_launch(&s, 12, 8100, 90, MAPS, 8, MULTIPROCESSORS / 8 * 8);
+    expect_launch(&s, 12, 8192, 100, MAPS_WITH_PADDING, 16, MULTIPROCESSORS / 16 * 16);
     cuda_scene_close(&s);
 }
 
