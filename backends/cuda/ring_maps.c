@@ -219,9 +219,10 @@ CUresult mn_cuda_ring_bind(const mn_cuda_driver *driver, const mn_stage_params *
     if (has_short_block(ring)) {
         address[MN_RING_KEYS_SHORT] = first_of_short(block, ring, MN_OPERAND_KEYS);
         address[MN_RING_VALUES_SHORT] = first_of_short(block, ring, MN_OPERAND_VALUES);
-    } else
+    } else {
         address[MN_RING_SLOTS] = address[MN_RING_SLOTS_ACROSS] =
             block->operand[MN_OPERAND_STATS].address + (uint64_t)ring->counter_bytes;
+    }
     CUresult result = CUDA_SUCCESS;
     for (int i = 0; i < count_maps(ring) && ring->uses_maps && result == CUDA_SUCCESS; i++)
         result = driver->tensor_map_replace((CUtensorMap *)(void *)ring->maps[i],

@@ -7,7 +7,7 @@
 #include "core/error.h"
 
 /*
- * Both stages of T = 1 by clusters of work-groups that take 48 or 64 positions of a head at a time,
+ * Both stages of T = 1 by clusters of work-groups that take 48 to 96 positions of a head at a time,
  * for GPUs of compute capability 9.0: what RIGHT makes stays in their shared memories.
  */
 

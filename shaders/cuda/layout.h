@@ -162,8 +162,9 @@ MN_LAYOUT_FUNCTION int mn_cluster_bytes(int blocks, int block, int steps, int ha
  * The slice kernel. A slice is some positions of a head, a cluster's work-groups have some each,
  * and of them, for all blocks: aL/s, y. Then come the units of a pipeline, places for the queries
  * of blocks, cL of the positions, and barriers. Kernels for whole problems have units of 64 rows,
- * of which a matrix takes one or two; in the others each matrix has a unit, and behind cL there is
- * the bias of the first, an inner and the last block's keys.
+ * of which a matrix takes one or two; in the others each matrix has a unit, behind cL there is the
+ * bias of the first, an inner and the last block's keys, and at the end as much as products read
+ * behind queries.
  */
 enum {
     MN_SLICE_MEMORY = 232448, /* of a work-group, all that compute capability 9.0 has */
@@ -179,10 +180,11 @@ typedef struct mn_slice_extents {
     int whole;
 } mn_slice_extents;
 
-/* Positions of a slice; in the last one of a head not all of them are there. */
+/* Positions of a slice; in the last one of a head not all of them are there. Keys and values are
+   read for each slice, so it has all that there is room for. */
 MN_LAYOUT_FUNCTION int mn_slice_rows(mn_slice_extents e)
 {
-    return e.whole ? 64 : e.block / 2;
+    return e.whole ? 64 : e.blocks <= 96 && e.block <= 96 ? e.block : e.block / 2;
 }
 
 MN_LAYOUT_FUNCTION int mn_slice_unit_rows(mn_slice_extents e)
@@ -216,7 +218,8 @@ MN_LAYOUT_FUNCTION int mn_slice_bytes(mn_slice_extents e, int units)
     int queries = mn_slice_query_slots(e), rows = mn_slice_rows(e);
     return mn_slice_position_bytes(e) +
            (units * mn_slice_unit_rows(e) + queries * rows) * e.panels * MN_PANEL_ROW +
-           (e.whole ? 0 : 3 * e.block * 4) + 8 * (2 * units + queries + rows / e.size + 1);
+           (e.whole ? 0 : 3 * e.block * 4) + 8 * (2 * units + queries + rows / e.size + 1) +
+           (mn_panel_rows(rows) - rows) * e.panels * MN_PANEL_ROW;
 }
 
 /* As many as there is room for, an even number where a matrix can take two; 0 if they are too few.

@@ -2,7 +2,7 @@
 #include "shaders/cuda/slice.cuh"
 
 /* Kernels slice_f16_64_128_64_16 and so on, for whole problems: element type, features, tokens of a
-   block, blocks, work-groups of a cluster. And slice_ragged_f16_64_96_96_8 and so on, for problems
+   block, blocks, work-groups of a cluster. And slice_ragged_f16_64_96_96_16 and so on, for problems
    with up to so many tokens and blocks. */
 #define MN_KERNEL(name, type, panels, block, blocks, size, whole)                                  \
     extern "C" __global__ void __launch_bounds__(                                                  \
@@ -22,7 +22,6 @@
     MN_KERNEL(slice_##name##_64, type, 1, 128, 128, 16, true)                                      \
     MN_KERNEL(slice_##name##_128, type, 2, 64, 64, 16, true)                                       \
     MN_KERNEL(slice_##name##_128, type, 2, 128, 64, 16, true)                                      \
-    MN_KERNEL(slice_ragged_##name##_64, type, 1, 96, 96, 8, false)                                 \
     MN_KERNEL(slice_ragged_##name##_64, type, 1, 96, 96, 16, false)                                \
     MN_KERNEL(slice_ragged_##name##_64, type, 1, 96, 128, 16, false)                               \
     MN_KERNEL(slice_ragged_##name##_64, type, 1, 128, 96, 16, false)                               \

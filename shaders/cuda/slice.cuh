@@ -59,7 +59,7 @@ __device__ inline void start_slice(const mn_stage_params &p, const PLACES &memor
             barrier_start(memory.empty(i), PLACES::GROUPS * WARPGROUP);
         }
         for (int i = 0; i < memory.QUERY_SLOTS; i++)
-            barrier_start(memory.queries_empty(i), WARPGROUP);
+            barrier_start(memory.queries_empty(i), PLACES::TEAM * WARPGROUP);
         for (int i = 0; i < memory.SHARE; i++)
             barrier_start(memory.sent(i), 1);
         barrier_start(memory.released(), PLACES::GROUPS * WARPGROUP);

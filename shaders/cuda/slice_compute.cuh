@@ -11,7 +11,8 @@ enum { WARPGROUP = 128, WARPGROUP_ROWS = 64 };
  * One warpgroup of a work-group of the slice kernel, one of GROUPS that take turns: 64 rows of a
  * score matrix at a time, all their scores in registers, then one output after the other. What
  * RIGHT makes of a block leaves by way of the block's own place in shared memory, which nobody
- * needs again, for the work-groups that have the positions.
+ * needs again, for the work-groups that have the positions. If a slice has more than 64 of them,
+ * two warpgroups, always the same, share a block.
  *
  * Whoever waits for what other work-groups sent waits as for its own threads: it came into this
  * work-group's memory, and to wait for the cluster empties the L1 cache each time.
@@ -22,10 +23,12 @@ template <class E, class PLACES> struct slice_compute {
     static constexpr int PANELS = places::PANELS, GROUPS = places::GROUPS;
     static constexpr int BLOCK = places::BLOCK, BLOCKS = places::BLOCKS, SIZE = places::SIZE;
     static constexpr bool WHOLE = places::WHOLE;
-    static_assert((WHOLE ? BLOCKS : 64) / SIZE >= GROUPS,
+    static constexpr int TEAM = places::TEAM;
+    static_assert((WHOLE ? BLOCKS : 64) / SIZE * TEAM >= GROUPS,
                   "each waits for `released` in every slice");
     using outputs = float[8 * PANELS][4];
     static constexpr int PARTS = (BLOCKS + WARPGROUP_ROWS - 1) / WARPGROUP_ROWS; /* of a position */
+    static_assert(GROUPS % TEAM == 0 && PARTS % TEAM == 0, "teams remain the same");
 
     const mn_stage_params &p;
     const mn_ring_params &r;
@@ -97,15 +100,16 @@ template <class E, class PLACES> struct slice_compute {
         return *reinterpret_cast<const uint4 *>(staging + panel_offset(lane / 8 + 4 * i, lane % 8));
     }
 
-    /* Sends the warp's rows of a block to where their positions are; `area` is there as it is
-       here. */
-    __device__ void send(const char *staging, int pitch, const char *area, int block) const
+    /* Sends the warp's rows of a block, from `row0` on, to where their positions are; `area` is
+       there as it is here. */
+    __device__ void send(const char *staging, int pitch, const char *area, int block,
+                         int row0) const
     {
         const int place = (int)(area - memory.base) + panel_offset(block, lane % 8);
         const int sent = (int)(reinterpret_cast<char *>(memory.sent(0)) - memory.base);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            const int local = (warp * MN_TILE_ROWS + lane / 8 + 4 * i) / SIZE;
+            const int local = (row0 + lane / 8 + 4 * i) / SIZE;
 #pragma unroll
             for (int k = 0; k < PANELS; k++)
                 send_bytes(owners[i] + place + (local * PANELS + k) * BLOCKS * MN_PANEL_ROW,
@@ -113,13 +117,13 @@ template <class E, class PLACES> struct slice_compute {
         }
     }
 
-    __device__ void send_entropy(const softmax_state &state, int block) const
+    __device__ void send_entropy(const softmax_state &state, int block, int row0) const
     {
         const float unit = -log2_e / p.scale;
         const int sent = (int)(reinterpret_cast<char *>(memory.sent(0)) - memory.base);
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-            const int position = warp * MN_TILE_ROWS + lane / 4 + 8 * i;
+            const int position = row0 + lane / 4 + 8 * i;
             const int local = position / SIZE;
             const int place =
                 (int)(reinterpret_cast<char *>(memory.bias(local) + block) - memory.base);
@@ -174,20 +178,39 @@ template <class E, class PLACES> struct slice_compute {
             weights[n] = {};
     }
 
-    /* All warps of this warpgroup are done with a product. */
+    /* All warps that share a block are done with a product. */
     __device__ void meet() const
     {
-        barrier_of_warps(1 + group, WARPGROUP);
+        barrier_of_warps(1 + group / TEAM, TEAM * WARPGROUP);
     }
 
-    /* A block's rows for the positions of the slice. */
-    __device__ __forceinline__ void right(int block, int place, const slice_cursor &keys,
-                                          const slice_cursor &values, int turn, bool first) const
+    /*
+     * The first row of part `number` of a matrix of ROWS. Where 96 are less than two times 64, the
+     * second part takes 32 of the first one's in every other matrix: thus the warps that then have
+     * no rows to take are not always the same, which share a scheduler.
+     */
+    template <int ROWS> __device__ static int first_of(int number, int odd)
+    {
+        const bool overlaps = !WHOLE && number > 0 && ROWS % WARPGROUP_ROWS != 0;
+        return number * WARPGROUP_ROWS - (overlaps && odd != 0 ? ROWS % WARPGROUP_ROWS : 0);
+    }
+
+    /* Whether the warp has none of `rows`, or they are those of the part before. */
+    __device__ static bool is_idle_at(int row0, int number, int rows)
+    {
+        return !WHOLE && (row0 < number * WARPGROUP_ROWS || row0 >= rows);
+    }
+
+    /* 64 of a block's rows for the positions of the slice. */
+    __device__ __forceinline__ void right(int block, int odd, int place, const slice_cursor &keys,
+                                          const slice_cursor &values, int turn, bool is_first) const
     {
         constexpr int N = BLOCK / 8;
-        const bool is_idle = !WHOLE && warp * MN_TILE_ROWS >= places::ROWS;
+        const int number = group % TEAM, first = first_of<places::ROWS>(number, odd);
+        const int row0 = first + warp * MN_TILE_ROWS;
+        const bool is_idle = is_idle_at(row0, number, places::ROWS);
         part a;
-        a.rows = shared_address(memory.queries(place));
+        a.rows = shared_address(memory.queries(place)) + first * MN_PANEL_ROW;
         a.columns = shared_address(memory.unit(keys.unit));
         a.row_pitch = places::ROWS * MN_PANEL_ROW;
         a.column_pitch = BLOCK * MN_PANEL_ROW;
@@ -209,22 +232,23 @@ template <class E, class PLACES> struct slice_compute {
         state.template finish<true>();
         for (int i = 0; i < 2; i++)
             factor[i] = reciprocal_fast(state.sum[i]);
-        if (first && turn > 0)
+        if (is_first && turn > 0)
             barrier_wait(memory.released(), (turn - 1) % 2);
         if (!is_idle)
-            send_entropy(state, block);
-        send_mean(weights, factor, keys, 0, block, is_idle);
+            send_entropy(state, block, row0);
+        send_mean(weights, factor, keys, 0, block, row0, is_idle);
         barrier_wait(memory.full(values.unit), values.parity);
-        send_mean(weights, factor, values, 1, block, is_idle);
+        send_mean(weights, factor, values, 1, block, row0, is_idle);
     }
 
     /* Weighted means of a block's keys or values, output 0 or 1, by way of their own place. */
     template <int N>
     __device__ void send_mean(const fragment_a (&weights)[N], const float (&factor)[2],
-                              const slice_cursor &at, int output, int block, bool is_idle) const
+                              const slice_cursor &at, int output, int block, int row0,
+                              bool is_idle) const
     {
         constexpr int pitch = BLOCK * MN_PANEL_ROW;
-        char *rows = memory.unit(at.unit), *staging = rows + warp * MN_TILE_ROWS * MN_PANEL_ROW;
+        char *rows = memory.unit(at.unit), *staging = rows + row0 * MN_PANEL_ROW;
         outputs sums;
         set_zero(sums);
         wgmma_begin();
@@ -234,28 +258,18 @@ template <class E, class PLACES> struct slice_compute {
         if (!is_idle) {
             stage(sums, factor, shared_address(staging), pitch);
             __syncwarp();
-            send(staging, pitch, memory.base + output * places::AREA, block);
+            send(staging, pitch, memory.base + output * places::AREA, block, row0);
         }
         fence_for_wgmma(); /* what was written here, before the copy engine overwrites it */
         empty(at, places::BLOCK_UNITS);
     }
 
-    /*
-     * 64 rows of a position, those of blocks from `first_of(number, local)` on. Where 96 are less
-     * than two times 64, the second time takes 32 from the first for every other position: thus
-     * the warps that then have no rows to take are not always the same, which share a scheduler.
-     */
-    __device__ static int first_of(int number, int local)
-    {
-        const bool overlaps = !WHOLE && number > 0 && BLOCKS % WARPGROUP_ROWS != 0;
-        return number * WARPGROUP_ROWS - (overlaps && local % 2 != 0 ? BLOCKS % WARPGROUP_ROWS : 0);
-    }
-
+    /* 64 rows of a position. */
     __device__ __forceinline__ void left(const slice_item &item, int local, int number,
                                          const slice_cursor &at) const
     {
-        const int first = first_of(number, local), row0 = first + warp * MN_TILE_ROWS;
-        const bool is_idle = !WHOLE && (row0 < number * WARPGROUP_ROWS || row0 >= p.groups);
+        const int first = first_of<BLOCKS>(number, local % 2), row0 = first + warp * MN_TILE_ROWS;
+        const bool is_idle = is_idle_at(row0, number, p.groups);
         constexpr int N = BLOCKS / 8, pitch = BLOCKS * MN_PANEL_ROW;
         part a;
         a.rows = shared_address(memory.unit(at.unit)) + first * MN_PANEL_ROW;
@@ -322,13 +336,16 @@ template <class E, class PLACES> struct slice_compute {
                 at.template advance<places::UNITS>(places::BLOCK_UNITS);
                 const slice_cursor values = at;
                 at.template advance<places::UNITS>(places::BLOCK_UNITS);
-                if (!is_mine()) {
+                bool has_part = is_mine();
+                for (int i = 1; i < TEAM; i++)
+                    has_part |= is_mine();
+                if (!has_part) {
                     skip(keys);
                     skip(values);
                     continue;
                 }
                 const int place = task % places::QUERY_SLOTS, block = memory.own(local);
-                right(block, place, keys, values, turn, is_first);
+                right(block, local % 2, place, keys, values, turn, is_first);
                 is_first = false;
             }
             for (int local = 0; local < places::SHARE; local++) {

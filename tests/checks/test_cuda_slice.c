@@ -150,11 +150,11 @@ static void test_launch(void **state)
     expect_launch(&s, 12, 4096, 64, MAPS, 8, 12 * 8);
     expect_launch(&s, 96, 4096, 64, MAPS, 8, MULTIPROCESSORS / 8 * 8);
     expect_launch(&s, 12, 8192, 64, MAPS, 16, MULTIPROCESSORS / 16 * 16);
-    /* Ragged, two slices of a head. */
-    expect_launch(&s, 2, 8192, 90, MAPS_WITH_PADDING, 16, 4 * 16);
-    expect_launch(&s, 12, 8192, 90, MAPS_WITH_PADDING, 8, MULTIPROCESSORS / 8 * 8);
-    expect_launch(&s, 12, 8100, 90, MAPS, 8, MULTIPROCESSORS / 8 * 8);
-    expect_launch(&s, 12, 8192, 100, MAPS_WITH_PADDING, 16, MULTIPROCESSORS / 16 * 16);
+    /* Ragged: one slice of a head, or two of those for which there is no room. */
+    expect_launch(&s, 2, 8192, 90, MAPS_WITH_PADDING, 16, 2 * 16);
+    expect_launch(&s, 12, 8100, 90, MAPS, 16, MULTIPROCESSORS / 16 * 16);
+    expect_launch(&s, 2, 8192, 72, MAPS_WITH_PADDING, 16, 4 * 16);
+    expect_launch(&s, 2, 8192, 100, MAPS_WITH_PADDING, 16, 4 * 16);
     cuda_scene_close(&s);
 }
 
