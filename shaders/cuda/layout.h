@@ -199,8 +199,8 @@ MN_LAYOUT_FUNCTION int mn_slice_position_bytes(mn_slice_extents e)
 }
 
 /* Warpgroups that compute. More features leave registers for three; and with four, 64 blocks of 128
-   tokens take 42 us where they take 41 with three, and 8 bytes are spilled. So they are in ragged
-   blocks of more than 96 tokens. */
+   tokens take 42 us where they take 41 with three, and 8 bytes are spilled. Ragged blocks of
+   more than 96 tokens leave registers for three, too. */
 MN_LAYOUT_FUNCTION int mn_slice_groups(mn_slice_extents e)
 {
     return e.panels > 1 || e.block > (e.whole ? e.blocks : 96) ? 3 : 4;
