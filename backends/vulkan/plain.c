@@ -11,11 +11,6 @@
 
 enum { KERNEL_ROW, KERNEL_LEFT_STATS, KERNEL_LEFT_MEAN }; /* as in the shader */
 
-static bool is_f32(const mn_operand *operand)
-{
-    return operand->width == 0 || operand->dtype == MONARCH_F32;
-}
-
 /* What a binding may have to hold beside what is asked for: up to here it begins ahead of it. */
 enum { BOUND_SLACK = 512 };
 
@@ -51,18 +46,10 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
                        const mn_program *program, uint32_t first, uint32_t limit, mn_reason *reason)
 {
     (void)variant;
+    (void)first;
     (void)limit;
-    const mn_step *step = &program->steps[first];
     const mn_vulkan_limits *limits = mn_vulkan_device_limits(device);
-    if (limits->by_address)
-        return 1;
-    if (is_f32(&step->queries) && is_f32(&step->keys) && is_f32(&step->values) &&
-        is_f32(&step->mean) && is_f32(&step->result))
-        return is_bound(program, limits, reason);
-    snprintf(reason->text, sizeof reason->text,
-             "the device lacks shaderInt64, bufferDeviceAddress, storageBuffer16BitAccess or "
-             "storageBuffer8BitAccess; it takes f32 alone");
-    return 0;
+    return limits->by_address || is_bound(program, limits, reason);
 }
 
 static void set_kernel(const monarch_device *device, mn_vulkan_launch *launch, uint32_t kernel,
@@ -70,7 +57,7 @@ static void set_kernel(const monarch_device *device, mn_vulkan_launch *launch, u
 {
     bool by_address = mn_vulkan_device_limits(device)->by_address;
     launch->shader = (mn_vulkan_shader){
-        .module = by_address ? MN_VULKAN_PLAIN : MN_VULKAN_PLAIN_F32,
+        .module = by_address ? MN_VULKAN_PLAIN : MN_VULKAN_PLAIN_BOUND,
         .constant_count = 1,
         .constants = {kernel},
     };
