@@ -10,13 +10,18 @@
 // written: a half, or a byte of the mask, is a part of one. What is bound ends with a whole word.
 
 #if defined(DESCRIPTORS)
+// What each operand lies in, 3 bits each, as mn_source of core/step.h; and whether any of them has 16
+// bits. Constants, so that one access is left of each call for a certain operand.
+layout(constant_id = 1) const uint SOURCES = 0u;
+layout(constant_id = 2) const bool HAS_HALVES = true;
+
 layout(binding = 0, std430) buffer bound_words {
     uint words[];
 } bound[6];
 
 uint source_of(int number)
 {
-    return push.sources >> 3 * number & 7u;
+    return SOURCES >> 3 * number & 7u;
 }
 
 uint read_word(int number, uint at)
@@ -117,18 +122,23 @@ void store_f32(int number, int offset, float value)
     write_word(number, byte_of(number, offset, 4u) / 4u, floatBitsToUint(value));
 }
 
+bool is_f32(int dtype)
+{
+    return !HAS_HALVES || dtype == DTYPE_F32;
+}
+
 float load_element(int number, int dtype, int offset)
 {
-    if (dtype == DTYPE_F32)
-        return load_f32(number, offset);
-    uint at = byte_of(number, offset, 2u);
-    uint bits = read_word(number, at / 4u) >> 8u * (at & 2u) & 0xffffu;
+    uint at = byte_of(number, offset, is_f32(dtype) ? 4u : 2u);
+    uint word = read_word(number, at / 4u), bits = word >> 8u * (at & 2u) & 0xffffu;
+    if (is_f32(dtype))
+        return uintBitsToFloat(word);
     return dtype == DTYPE_F16 ? f16_of_bits(bits) : bf16_of_bits(bits);
 }
 
 void store_element(int number, int dtype, int offset, float value)
 {
-    if (dtype == DTYPE_F32) {
+    if (is_f32(dtype)) {
         store_f32(number, offset, value);
         return;
     }
