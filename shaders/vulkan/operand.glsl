@@ -10,8 +10,8 @@
 // written: a half, or a byte of the mask, is a part of one. What is bound ends with a whole word.
 
 #if defined(DESCRIPTORS)
-// What each operand lies in, 3 bits each, as mn_source of core/step.h; and whether any of them has 16
-// bits. Constants, so that one access is left of each call for a certain operand.
+// What each operand lies in, 3 bits each, as mn_source of core/step.h; and whether any of them has
+// 16 bits. Constants, so that one access is left of each call for a certain operand.
 layout(constant_id = 1) const uint SOURCES = 0u;
 layout(constant_id = 2) const bool HAS_HALVES = true;
 
