@@ -12,8 +12,13 @@
 naive_form naive_form_make(monarch_dtype dtype, int fp8, int index, uint64_t seed)
 {
     test_random random = test_random_seed(seed, "naive form", (uint64_t)index);
-    naive_form form = {dtype, fp8, index & 1, (index >> 1) & 1, (index ^ index >> 2) & 1,
-                       1.0f,  0.0f};
+    naive_form form = {.dtype = dtype,
+                       .fp8 = fp8,
+                       .reverse = index & 1,
+                       .entropy_from_scores = (index >> 1) & 1,
+                       .base_two = (index ^ index >> 2) & 1,
+                       .sum_weights = (index ^ index >> 1) & 1,
+                       .gain = 1.0f};
 
     if (index > 0) {
         form.gain = (float)(1.0 - 0.5 * test_random_uniform(&random));
@@ -249,6 +254,24 @@ static float logit(const oracle_problem *p, const naive_form *form, const float 
 }
 
 /*
+ * The sum of L from their logs. Its log, as softmax() returns it, may be exact by luck where all L
+ * are equal; this is not. The largest is a factor of its own, so that small ones are not lost.
+ */
+static float sum_of_weights(const naive_form *form, const float *log_weights, int64_t count)
+{
+    float largest = -INFINITY, sum = 0.0f;
+
+    for (int64_t i = 0; i < count; i++)
+        if (log_weights[i] > largest || isnan(log_weights[i]))
+            largest = log_weights[i];
+    if (largest == -INFINITY)
+        return 0.0f;
+    for (int64_t i = 0; i < count; i++)
+        sum += power(form, log_weights[nth(form, i, count)] - largest);
+    return power(form, largest) * sum;
+}
+
+/*
  * The mean of queries of one (k, j): weights are the softmax over l of log L, where log L =
  * log_weights[l]; these are overwritten.
  */
@@ -256,7 +279,7 @@ static void left_row(const oracle_problem *p, const naive_form *form, const floa
                      int64_t j, float *log_weights, const naive_values *out)
 {
     int64_t M = oracle_blocks(p), D = p->head_dim, row = k * oracle_block(p) + j;
-    float log_c = softmax(form, log_weights, M);
+    float sum = sum_of_weights(form, log_weights, M), log_c = softmax(form, log_weights, M);
     float *mean = &out->mean[row * D];
 
     memset(mean, 0, (size_t)D * sizeof *mean);
@@ -265,7 +288,7 @@ static void left_row(const oracle_problem *p, const naive_form *form, const floa
         if (oracle_valid(p, l, j))
             add_row(mean, stored(form, log_weights[l]), &q[oracle_token(p, l, j) * D], D);
     }
-    out->cR[row] = power(form, log_c);
+    out->cR[row] = form->sum_weights ? sum : power(form, log_c);
     for (int64_t f = 0; f < D; f++) {
         mean[f] = stored(form, mean[f]);
         out->aR[row * D + f] = out->cR[row] * mean[f];

@@ -21,6 +21,7 @@ typedef struct naive_form {
     int reverse;             /* sums run from the last term to the first */
     int entropy_from_scores; /* cL = aL.aR/cR - lse instead of sum R log R */
     int base_two;            /* softmax by powers of 2 of scores in units of log 2 */
+    int sum_weights;         /* cR is the sum of L instead of the power of the log of that sum */
     float gain;              /* intermediates are stored times this, in (1/2, 1]; scores are
                                 computed from queries times this */
     float shift;             /* log L: what is taken off first is so much more than the largest

@@ -15,7 +15,7 @@
     }
 
 DECLARE(plain)
-DECLARE(plain_f32)
+DECLARE(plain_bound)
 DECLARE(tiled_right)
 DECLARE(tiled_right_value)
 DECLARE(tiled_left_stats)
@@ -54,7 +54,7 @@ typedef struct module {
 
 static const module modules[MN_VULKAN_MODULES] = {
     [MN_VULKAN_PLAIN] = MODULE(plain),
-    [MN_VULKAN_PLAIN_F32] = MODULE(plain_f32),
+    [MN_VULKAN_PLAIN_BOUND] = MODULE(plain_bound),
     [MN_VULKAN_TILED_RIGHT] = MODULE(tiled_right),
     [MN_VULKAN_TILED_RIGHT_VALUE] = MODULE(tiled_right_value),
     [MN_VULKAN_TILED_LEFT_STATS] = MODULE(tiled_left_stats),

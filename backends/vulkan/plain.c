@@ -11,11 +11,6 @@
 
 enum { KERNEL_ROW, KERNEL_LEFT_STATS, KERNEL_LEFT_MEAN }; /* as in the shader */
 
-static bool is_f32(const mn_operand *operand)
-{
-    return operand->width == 0 || operand->dtype == MONARCH_F32;
-}
-
 /* What a binding may have to hold beside what is asked for: up to here it begins ahead of it. */
 enum { BOUND_SLACK = 512 };
 
@@ -51,28 +46,39 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
                        const mn_program *program, uint32_t first, uint32_t limit, mn_reason *reason)
 {
     (void)variant;
+    (void)first;
     (void)limit;
-    const mn_step *step = &program->steps[first];
     const mn_vulkan_limits *limits = mn_vulkan_device_limits(device);
-    if (limits->by_address)
-        return 1;
-    if (is_f32(&step->queries) && is_f32(&step->keys) && is_f32(&step->values) &&
-        is_f32(&step->mean) && is_f32(&step->result))
-        return is_bound(program, limits, reason);
-    snprintf(reason->text, sizeof reason->text,
-             "the device lacks shaderInt64, bufferDeviceAddress, storageBuffer16BitAccess or "
-             "storageBuffer8BitAccess; it takes f32 alone");
-    return 0;
+    return limits->by_address || is_bound(program, limits, reason);
 }
 
-static void set_kernel(const monarch_device *device, mn_vulkan_launch *launch, uint32_t kernel,
-                       int64_t rows)
+static bool has_halves(const mn_step *step)
 {
-    bool by_address = mn_vulkan_device_limits(device)->by_address;
+    const mn_operand *all[] = {&step->queries, &step->keys, &step->values, &step->mean,
+                               &step->result};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i]->width > 0 && all[i]->dtype != MONARCH_F32)
+            return true;
+    return false;
+}
+
+/* Source of each operand, as the shader has them. */
+static uint32_t sources_of(const mn_launch_params *params)
+{
+    uint32_t sources = 0;
+    for (int i = 0; i < MN_OPERAND_COUNT; i++)
+        sources |= (uint32_t)params->source[i] << 3 * i;
+    return sources;
+}
+
+static void set_kernel(const monarch_plan *plan, const mn_step *step, mn_vulkan_launch *launch,
+                       uint32_t kernel, int64_t rows)
+{
+    bool by_address = mn_vulkan_device_limits(plan->device)->by_address;
     launch->shader = (mn_vulkan_shader){
-        .module = by_address ? MN_VULKAN_PLAIN : MN_VULKAN_PLAIN_F32,
-        .constant_count = 1,
-        .constants = {kernel},
+        .module = by_address ? MN_VULKAN_PLAIN : MN_VULKAN_PLAIN_BOUND,
+        .constant_count = by_address ? 1 : 3,
+        .constants = {kernel, sources_of(&launch->params), has_halves(step)},
     };
     launch->work_groups = launch->params.block.tasks * rows;
 }
@@ -85,13 +91,13 @@ static uint32_t launches(const mn_vulkan_variant *variant, const monarch_plan *p
     const mn_step *step = &plan->program.steps[index];
     mn_params_from_step(plan, index, &launch[0].params);
     if (step->kind != MONARCH_STAGE_LEFT) {
-        set_kernel(plan->device, &launch[0], KERNEL_ROW, step->rows);
+        set_kernel(plan, step, &launch[0], KERNEL_ROW, step->rows);
         return 1;
     }
     mn_params_set_stats(&launch[0].params, plan->scratch_offsets[run]);
     launch[1].params = launch[0].params;
-    set_kernel(plan->device, &launch[0], KERNEL_LEFT_STATS, step->rows);
-    set_kernel(plan->device, &launch[1], KERNEL_LEFT_MEAN, step->columns);
+    set_kernel(plan, step, &launch[0], KERNEL_LEFT_STATS, step->rows);
+    set_kernel(plan, step, &launch[1], KERNEL_LEFT_MEAN, step->columns);
     return 2;
 }
 

@@ -182,7 +182,6 @@ static void push_places(const monarch_plan *plan, const mn_launch_params *params
             continue;
         uint64_t begin = bound_part(plan, bindings, params->source[i] - 1).offset;
         push->address[i] = block.operand[i].address - begin;
-        push->vectors |= (uint32_t)params->source[i] << 3 * i;
     }
 }
 

@@ -8,7 +8,7 @@
 /* Compiled shaders, embedded by the build; backends/vulkan/meson.build makes the same ones. */
 typedef enum mn_vulkan_module {
     MN_VULKAN_PLAIN,
-    MN_VULKAN_PLAIN_F32, /* by descriptors: see by_address in mn_vulkan_limits */
+    MN_VULKAN_PLAIN_BOUND, /* by descriptors: see by_address in mn_vulkan_limits */
     MN_VULKAN_TILED_RIGHT,
     MN_VULKAN_TILED_RIGHT_VALUE,
     MN_VULKAN_TILED_LEFT_STATS,
@@ -51,8 +51,8 @@ enum { MN_VULKAN_MATRICES = 16 };
 typedef struct mn_vulkan_limits {
     uint32_t features; /* monarch_vulkan_feature bits that are enabled, or will be */
     /* Whether shaders reach memory by address, which every variant wants. On a device that lacks a
-       feature for that, none of the others is used either; variant plain alone runs, in f32, on
-       memory that is bound by descriptors. */
+       feature for that, none of the others is used either; variant plain alone runs, on memory that
+       is bound by descriptors. */
     bool by_address;
     uint64_t bound_bytes;                   /* of one binding, at most */
     uint32_t shared_memory;                 /* bytes of a work-group */

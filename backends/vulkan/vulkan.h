@@ -26,7 +26,7 @@ typedef struct mn_vulkan_push {
     uint64_t block; /* address of the launch's mn_stage_params; with descriptors its number */
     uint64_t first_work_group;
     uint64_t address[MN_OPERAND_COUNT]; /* with descriptors from the start of what is bound */
-    uint32_t vectors;                   /* with descriptors the mn_source of each operand */
+    uint32_t vectors;                   /* see params.glsl */
     int32_t depth;                      /* of the block: params.glsl says why it is here too */
 } mn_vulkan_push;
 

@@ -29,10 +29,12 @@ extern "C" {
  * VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT and be bound to memory that was allocated with
  * VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT; on a device opened without one of MONARCH_VULKAN_INT64,
  * DEVICE_ADDRESS and SMALL_STORAGE, with VK_BUFFER_USAGE_STORAGE_BUFFER_BIT, and a multiple of 4
- * bytes long: such a device takes f32 alone, and does not record. Offsets need the alignment of
- * an element only (for the workspace, that of monarch_plan_workspace, and of the buffer's address);
- * multiples of 16 bytes are faster. No storage-buffer limit applies where shaders use addresses:
- * tensors may be larger than maxStorageBufferRange.
+ * bytes long: such a device has words of 4 bytes alone, so that of f16 and bf16 the word's other
+ * half is read too and written anew (atomically, with what it holds), and it does not record.
+ * Offsets need the alignment of an element only (for the workspace, that of
+ * monarch_plan_workspace, and of the buffer's address); multiples of 16 bytes are faster. No
+ * storage-buffer limit applies where shaders use addresses: tensors may be larger than
+ * maxStorageBufferRange.
  *
  * Host memory that the driver allocates for itself comes from its own allocator.
  *
@@ -63,10 +65,9 @@ typedef void (*monarch_vulkan_function)(void);
 
 /*
  * Features that the library uses. A device must have the REQUIRED ones, which all with Vulkan 1.2
- * do; each of the others makes dtypes or variants available. Without all of INT64, DEVICE_ADDRESS
- * and SMALL_STORAGE there is f32 by variant plain alone, on tensors that fit into
- * maxStorageBufferRange, and the others are not used. Beside each: what is to be enabled in
- * VkDeviceCreateInfo.
+ * do; each of the others makes variants available. Without all of INT64, DEVICE_ADDRESS and
+ * SMALL_STORAGE there is variant plain alone, on tensors that fit into maxStorageBufferRange, and
+ * the others are not used. Beside each: what is to be enabled in VkDeviceCreateInfo.
  */
 typedef enum monarch_vulkan_feature {
     MONARCH_VULKAN_INT64 = 1 << 0,          /* VkPhysicalDeviceFeatures.shaderInt64 */

@@ -6,17 +6,22 @@
 
 #include "shaders/vulkan/number.glsl"
 
-// One element at a time, of any operand. With DESCRIPTORS all of them are f32, and nothing but
-// 32-bit words are read and written.
+// One element at a time, of any operand. With DESCRIPTORS nothing but 32-bit words are read and
+// written: a half, or a byte of the mask, is a part of one. What is bound ends with a whole word.
 
 #if defined(DESCRIPTORS)
+// What each operand lies in, 3 bits each, as mn_source of core/step.h; and whether any of them has
+// 16 bits. Constants, so that one access is left of each call for a certain operand.
+layout(constant_id = 1) const uint SOURCES = 0u;
+layout(constant_id = 2) const bool HAS_HALVES = true;
+
 layout(binding = 0, std430) buffer bound_words {
     uint words[];
 } bound[6];
 
 uint source_of(int number)
 {
-    return push.sources >> 3 * number & 7u;
+    return SOURCES >> 3 * number & 7u;
 }
 
 uint read_word(int number, uint at)
@@ -43,10 +48,22 @@ void write_word(int number, uint at, uint word)
         bound[5].words[at] = word;
 }
 
-/* Added before it is divided: with padding in front the address is below 0, modulo 2^32. */
-uint word_of(int number, int offset)
+// Sets the bits of a word that are not `kept`, which others may write at the same time.
+void write_bits(int number, uint at, uint kept, uint bits)
 {
-    return (uint(LOW(push.address[number])) + 4u * uint(offset)) / 4u;
+    if (source_of(number) == 5) {
+        atomicAnd(bound[4].words[at], kept);
+        atomicOr(bound[4].words[at], bits);
+    } else {
+        atomicAnd(bound[5].words[at], kept);
+        atomicOr(bound[5].words[at], bits);
+    }
+}
+
+// Added before it is divided: with padding in front the address is below 0, modulo 2^32.
+uint byte_of(int number, int offset, uint size)
+{
+    return uint(LOW(push.address[number])) + size * uint(offset);
 }
 #else
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer words_at {
@@ -97,29 +114,43 @@ index_t row_offset(int number, task_place at, index_t x)
 #if defined(DESCRIPTORS)
 float load_f32(int number, int offset)
 {
-    return uintBitsToFloat(read_word(number, word_of(number, offset)));
+    return uintBitsToFloat(read_word(number, byte_of(number, offset, 4u) / 4u));
 }
 
 void store_f32(int number, int offset, float value)
 {
-    write_word(number, word_of(number, offset), floatBitsToUint(value));
+    write_word(number, byte_of(number, offset, 4u) / 4u, floatBitsToUint(value));
+}
+
+bool is_f32(int dtype)
+{
+    return !HAS_HALVES || dtype == DTYPE_F32;
 }
 
 float load_element(int number, int dtype, int offset)
 {
-    return load_f32(number, offset);
+    uint at = byte_of(number, offset, is_f32(dtype) ? 4u : 2u);
+    uint word = read_word(number, at / 4u), bits = word >> 8u * (at & 2u) & 0xffffu;
+    if (is_f32(dtype))
+        return uintBitsToFloat(word);
+    return dtype == DTYPE_F16 ? f16_of_bits(bits) : bf16_of_bits(bits);
 }
 
 void store_element(int number, int dtype, int offset, float value)
 {
-    store_f32(number, offset, value);
+    if (is_f32(dtype)) {
+        store_f32(number, offset, value);
+        return;
+    }
+    uint at = byte_of(number, offset, 2u), shift = 8u * (at & 2u);
+    uint bits = dtype == DTYPE_F16 ? bits_of_f16(value) : bits_of_bf16(value);
+    write_bits(number, at / 4u, ~(0xffffu << shift), bits << shift);
 }
 
-// Of the word that holds the byte: memory is bound in whole words.
 bool mask_of(int offset)
 {
-    uint at = uint(LOW(push.address[OPERAND_MASK])) + uint(offset);
-    return (read_word(OPERAND_MASK, at / 4) >> 8 * (at & 3u) & 0xffu) != 0u;
+    uint at = byte_of(OPERAND_MASK, offset, 1u);
+    return (read_word(OPERAND_MASK, at / 4u) >> 8u * (at & 3u) & 0xffu) != 0u;
 }
 #else
 float load_f32(int number, int64_t offset)

@@ -62,9 +62,14 @@ layout(push_constant, std430) uniform push_block {
     wide block; // which one
     wide first_work_group;
     wide address[OPERAND_COUNT]; // in bytes from the start of what is bound
-    uint sources; // what each operand lies in, 3 bits each: mn_source of core/step.h
 } push;
-#define STAGE blocks[LOW(push.block)]
+// Read as a whole: code that watches each access takes a software device minutes to compile.
+stage_params stage;
+#define STAGE stage
+void read_stage()
+{
+    stage = blocks[LOW(push.block)];
+}
 #else
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer stage_params {
     STAGE_PARAMS
@@ -77,6 +82,9 @@ layout(push_constant, std430) uniform push_block {
     int depth;    // the block's: as the end of a loop, NVIDIA's driver 580 read 0 from there
 } push;
 #define STAGE push.p
+void read_stage()
+{
+}
 #endif
 
 // The number of this work-group in the launch.

@@ -180,6 +180,7 @@ void column_of_left()
 
 void main()
 {
+    read_stage();
     index_t rows = KERNEL == LEFT_MEAN ? STAGE.columns : STAGE.rows;
     index_t index = index_t(work_group());
     index_t task = index / rows;
