@@ -7,8 +7,8 @@
 #include "core/error.h"
 
 /*
- * Both stages of T = 1 by clusters of work-groups that take 48 to 96 positions of a head at a time,
- * for GPUs of compute capability 9.0: what RIGHT makes stays in their shared memories.
+ * All stages by clusters of work-groups that take 48 to 96 positions of a head at a time, for GPUs
+ * of compute capability 9.0: what stages hand on stays in their shared memories.
  */
 
 enum {
@@ -67,6 +67,7 @@ static mn_slice_extents extents_of(const mn_program *program)
         .panels = (int)p->head_dim / MN_PANEL_FEATURES,
         .size = LARGE,
         .whole = whole,
+        .several = p->steps > 1,
     };
 }
 
@@ -84,12 +85,16 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
     return fits(&small) && 2 * small.rounds <= s.rounds ? small : s;
 }
 
-/* Kernels for ragged problems have one panel. */
+/* Kernels for ragged problems and for several steps have one panel; with these RIGHT and LEFT send
+   each other rows, which needs as many blocks as a slice has positions. */
 static bool has_kernel(const mn_program *program)
 {
     const monarch_problem *p = &program->problem;
-    if (p->steps > 1 || !mn_cuda_has_panels(program))
+    if (!mn_cuda_has_panels(program))
         return false;
+    if (p->steps > 1)
+        return mn_cuda_is_whole(program) && p->head_dim == MN_PANEL_FEATURES &&
+               p->block_size == LEAST_GROUP && program->blocks == LEAST_GROUP;
     return mn_cuda_is_whole(program) ||
            (p->head_dim == MN_PANEL_FEATURES && p->block_size >= LEAST_GROUP &&
             program->blocks >= LEAST_GROUP);
@@ -106,7 +111,8 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
     if (!has_kernel(program))
         snprintf(reason->text, sizeof reason->text,
                  "variant slice takes T = 1, no mask and 64 to 128 blocks of 64 to 128 tokens with "
-                 "64 features, or whole ones, 64 or 128 of each, with 128");
+                 "64 features, or whole ones, 64 or 128 of each, with 128; or T > 1 with 64 whole "
+                 "blocks of 64 tokens and 64 features");
     else if (limits->multiprocessors < LEAST_MULTIPROCESSORS)
         snprintf(reason->text, sizeof reason->text,
                  "%" PRId32 " multiprocessors; variant slice needs clusters of %d, which %d are "
@@ -130,7 +136,8 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
  * heads 11.3 and 14.7. Features 128: 32 heads of 4096 80.8 and 93.0, two heads 15.0 and 13.7; 12
  * heads of 8192 78.4 and 82.8. 128 blocks of 128 tokens leave little memory for what is on its way:
  * 12 heads of 16384 81.3 and 78.3, 16 heads, 4.6 rounds, 102 and 102, 24 heads, 6.9 rounds, 142 and
- * 147. Ragged problems were not measured yet, and get it by name alone.
+ * 147. Ragged problems and several steps were not measured yet, and get it by name
+ * alone.
  */
 static bool suits(const mn_variant *variant, const monarch_device *device,
                   const mn_program *program, uint32_t first, uint32_t count)
@@ -141,7 +148,7 @@ static bool suits(const mn_variant *variant, const monarch_device *device,
     shape s = shape_of(program, mn_cuda_device_limits(device));
     const mn_slice_extents *e = &s.extents;
     const int64_t places = s.rounds * s.at_once;
-    if (!e->whole)
+    if (!e->whole || e->several)
         return false;
     if (e->blocks == 64 && e->panels == 1)
         return true;
@@ -194,7 +201,10 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
         .key_rows = e->whole ? 0 : e->block,
         .short_block = short_block_of(&plan->program),
     };
-    snprintf(out->kernel, sizeof out->kernel, "slice_%s%s_%d_%d_%d_%d", e->whole ? "" : "ragged_",
+    snprintf(out->kernel, sizeof out->kernel, "slice_%s%s_%d_%d_%d_%d",
+             e->several ? "steps_"
+             : e->whole ? ""
+                        : "ragged_",
              monarch_dtype_name(p->q.dtype), e->panels * MN_PANEL_FEATURES, e->block, e->blocks,
              e->size);
     return 1;

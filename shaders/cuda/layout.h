@@ -164,7 +164,8 @@ MN_LAYOUT_FUNCTION int mn_cluster_bytes(int blocks, int block, int steps, int ha
  * of blocks, cL of the positions, and barriers. Kernels for whole problems have units of 64 rows,
  * of which a matrix takes one or two; in the others each matrix has a unit, behind cL there is the
  * bias of the first, an inner and the last block's keys, and at the end as much as products read
- * behind queries.
+ * behind queries. Kernels for several steps have terms of LEFT behind cL, two of each column for
+ * each warpgroup.
  */
 enum {
     MN_SLICE_MEMORY = 232448, /* of a work-group, all that compute capability 9.0 has */
@@ -178,6 +179,7 @@ typedef struct mn_slice_extents {
     int block, blocks, panels;
     int size; /* of a cluster */
     int whole;
+    int several; /* steps; then it is whole, and rows, blocks and tokens are as many */
 } mn_slice_extents;
 
 /* Positions of a slice; in the last one of a head not all of them are there. Keys and values are
@@ -212,13 +214,20 @@ MN_LAYOUT_FUNCTION int mn_slice_query_slots(mn_slice_extents e)
     return mn_slice_position_bytes(e) < MN_SLICE_MEMORY / 2 ? 4 : 2;
 }
 
+/* Numbers behind cL. */
+MN_LAYOUT_FUNCTION int mn_slice_terms(mn_slice_extents e)
+{
+    return e.several ? mn_slice_groups(e) * 2 * e.blocks : e.whole ? 0 : 3 * e.block;
+}
+
 /* Of a work-group with so many units. */
 MN_LAYOUT_FUNCTION int mn_slice_bytes(mn_slice_extents e, int units)
 {
     int queries = mn_slice_query_slots(e), rows = mn_slice_rows(e);
+    int barriers = 2 * units + queries + rows / e.size + 1 + (e.several ? rows / e.size + 1 : 0);
     return mn_slice_position_bytes(e) +
            (units * mn_slice_unit_rows(e) + queries * rows) * e.panels * MN_PANEL_ROW +
-           (e.whole ? 0 : 3 * e.block * 4) + 8 * (2 * units + queries + rows / e.size + 1) +
+           4 * mn_slice_terms(e) + 8 * barriers +
            (mn_panel_rows(rows) - rows) * e.panels * MN_PANEL_ROW;
 }
 

@@ -2,13 +2,13 @@
 #ifndef MN_CUDA_SLICE_CUH
 #define MN_CUDA_SLICE_CUH
 
-#include "shaders/cuda/slice_compute.cuh"
+#include "shaders/cuda/slice_steps.cuh"
 
 /*
- * Both stages of T = 1 by clusters of work-groups (sm_90a), for sequences of which not all
- * positions' rows fit into a cluster's shared memories, but those of some do: a slice. Positions
- * need nothing of each other, so a cluster takes one slice after the other and reads keys and
- * values for each; what RIGHT makes never leaves the chip.
+ * All stages by clusters of work-groups (sm_90a), for sequences of which not all positions' rows
+ * fit into a cluster's shared memories, but those of some do: a slice. Positions need nothing of
+ * each other, so a cluster takes one slice after the other and reads keys and values for each; what
+ * stages hand on never leaves the chip.
  */
 
 /* Registers of a thread that computes, and of the last warpgroup, which does not: see ring.cuh. */
@@ -63,9 +63,17 @@ __device__ inline void start_slice(const mn_stage_params &p, const PLACES &memor
         for (int i = 0; i < memory.SHARE; i++)
             barrier_start(memory.sent(i), 1);
         barrier_start(memory.released(), PLACES::GROUPS * WARPGROUP);
+        if (PLACES::SEVERAL) {
+            barrier_start(memory.consumed(), PLACES::GROUPS * WARPGROUP);
+            for (int i = 0; i < memory.SHARE; i++)
+                barrier_start(memory.returned(i), 1);
+        }
         barriers_are_started();
-        for (int i = 0; i < memory.SHARE; i++)
-            barrier_arrive_expecting(memory.sent(i), memory.sent_bytes(p));
+        for (int i = 0; i < memory.SHARE; i++) {
+            barrier_arrive_expecting(memory.sent(i), memory.sent_bytes(p, !PLACES::SEVERAL));
+            if (PLACES::SEVERAL)
+                barrier_arrive_expecting(memory.returned(i), PLACES::ROWS * PLACES::ROW);
+        }
     }
     __syncthreads();
     cluster_arrive(); /* nobody sends before all barriers are there */
@@ -86,12 +94,19 @@ __device__ __forceinline__ void slice(const mn_stage_params &p, const mn_ring_pa
         slice_compute<E, PLACES> compute = {p, r, memory, group, warp % 4, lane, {}};
         compute.find_owners();
         cluster_wait();
-        compute.run(cluster, clusters);
+        if constexpr (PLACES::SEVERAL)
+            slice_steps<E, PLACES>{p, r, memory, compute, group, warp % 4, lane}.run(cluster,
+                                                                                     clusters);
+        else
+            compute.run(cluster, clusters);
     } else {
         give_registers<slice_registers<GROUPS>::other>();
         cluster_wait();
-        if (warp == 4 * GROUPS)
-            slice_loader<E, PLACES>{p, r, memory, lane}.run(cluster, clusters);
+        const slice_loader<E, PLACES> loader = {p, r, memory, lane};
+        if (warp == 4 * GROUPS && PLACES::SEVERAL)
+            loader.run_steps(cluster, clusters);
+        else if (warp == 4 * GROUPS)
+            loader.run(cluster, clusters);
     }
     cluster_arrive_and_release(); /* nobody ends while others may reach for its memory */
     cluster_wait();

@@ -40,7 +40,6 @@ template <class E, class PLACES> struct slice_compute {
     struct part {
         uint32_t rows, columns, values;
         int row_pitch, column_pitch;
-        const float *bias;
     };
 
     __device__ void find_owners()
@@ -49,16 +48,21 @@ template <class E, class PLACES> struct slice_compute {
             owners[i] = address_in(shared_address(memory.base), (lane / 8 + 4 * i) % SIZE);
     }
 
-    /* Scores; with BIASED they have their biases already taken off: products are added to those. */
+    /* What scores start from where columns have biases. */
+    template <int N> __device__ void take_bias(float (&x)[N][4], const float *bias) const
+    {
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+            const float2 two = *reinterpret_cast<const float2 *>(bias + n * 8 + lane % 4 * 2);
+            x[n][0] = x[n][2] = two.x;
+            x[n][1] = x[n][3] = two.y;
+        }
+    }
+
+    /* Scores; with BIASED products are added to what x has: then biases are already taken off. */
     template <bool BIASED, int N> __device__ void find_scores(float (&x)[N][4], const part &a) const
     {
         const uint64_t rows = panel_descriptor(a.rows), columns = panel_descriptor(a.columns);
-#pragma unroll
-        for (int n = 0; BIASED && n < N; n++) {
-            const float2 bias = *reinterpret_cast<const float2 *>(a.bias + n * 8 + lane % 4 * 2);
-            x[n][0] = x[n][2] = bias.x;
-            x[n][1] = x[n][3] = bias.y;
-        }
         wgmma_begin();
 #pragma unroll
         for (int k = 0; k < 4 * PANELS; k++)
@@ -100,13 +104,13 @@ template <class E, class PLACES> struct slice_compute {
         return *reinterpret_cast<const uint4 *>(staging + panel_offset(lane / 8 + 4 * i, lane % 8));
     }
 
-    /* Sends the warp's rows of a block, from `row0` on, to where their positions are; `area` is
-       there as it is here. */
-    __device__ void send(const char *staging, int pitch, const char *area, int block,
-                         int row0) const
+    /* Sends the warp's rows of a matrix, from `row0` on, to the work-groups that have their
+       positions, or blocks. There each is row `index`, in `area` and with barriers as here. */
+    __device__ void send(const char *staging, int pitch, const char *area, uint64_t *barriers,
+                         int index, int row0) const
     {
-        const int place = (int)(area - memory.base) + panel_offset(block, lane % 8);
-        const int sent = (int)(reinterpret_cast<char *>(memory.sent(0)) - memory.base);
+        const int place = (int)(area - memory.base) + panel_offset(index, lane % 8);
+        const int sent = (int)(reinterpret_cast<char *>(barriers) - memory.base);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             const int local = (row0 + lane / 8 + 4 * i) / SIZE;
@@ -214,13 +218,13 @@ template <class E, class PLACES> struct slice_compute {
         a.columns = shared_address(memory.unit(keys.unit));
         a.row_pitch = places::ROWS * MN_PANEL_ROW;
         a.column_pitch = BLOCK * MN_PANEL_ROW;
-        if (!WHOLE)
-            a.bias = memory.key_bias(block == 0 ? 0 : block == p.groups - 1 ? 2 : 1);
         barrier_wait(memory.full(keys.unit), keys.parity);
         softmax_state state;
         fragment_a weights[N / 2];
         float x[N][4], shrink[2], factor[2];
         state.start();
+        if constexpr (!WHOLE)
+            take_bias(x, memory.key_bias(block == 0 ? 0 : block == p.groups - 1 ? 2 : 1));
         find_scores<!WHOLE>(x, a);
         barrier_arrive(memory.queries_empty(place));
         if (is_idle) {
@@ -258,7 +262,7 @@ template <class E, class PLACES> struct slice_compute {
         if (!is_idle) {
             stage(sums, factor, shared_address(staging), pitch);
             __syncwarp();
-            send(staging, pitch, memory.base + output * places::AREA, block, row0);
+            send(staging, pitch, memory.base + output * places::AREA, memory.sent(0), block, row0);
         }
         fence_for_wgmma(); /* what was written here, before the copy engine overwrites it */
         empty(at, places::BLOCK_UNITS);
@@ -276,11 +280,11 @@ template <class E, class PLACES> struct slice_compute {
         a.columns = shared_address(memory.means(local));
         a.values = a.columns + places::AREA;
         a.row_pitch = a.column_pitch = pitch;
-        a.bias = memory.bias(local);
         softmax_state state;
         fragment_a weights[N / 2];
         float x[N][4], shrink[2], factor[2];
         state.start();
+        take_bias(x, memory.bias(local));
         find_scores<true>(x, a);
         if (!is_idle)
             softmax_plain_tile<false>(x, state, shrink, p.scale);
@@ -311,10 +315,11 @@ template <class E, class PLACES> struct slice_compute {
         barrier_arrive_expecting(memory.sent(local), memory.sent_bytes(p));
     }
 
-    __device__ void release() const
+    /* At a barrier of all work-groups: each gets as many arrivals as it has threads here. */
+    __device__ void arrive_everywhere(uint64_t *barrier) const
     {
         __syncwarp();
-        barrier_arrive_in(address_in(shared_address(memory.released()), lane % SIZE));
+        barrier_arrive_in(address_in(shared_address(barrier), lane % SIZE));
     }
 
     __device__ __forceinline__ void run(int first, int clusters) const
@@ -368,7 +373,7 @@ template <class E, class PLACES> struct slice_compute {
                 at.template advance<places::UNITS>(places::POSITION_UNITS);
             }
             if (number + clusters < all)
-                release();
+                arrive_everywhere(memory.released());
         }
     }
 };

@@ -126,18 +126,18 @@ template <class E, class PLACES> struct slice_loader {
         tell_others(at, places::BLOCK_UNITS);
     }
 
-    __device__ void load_values(const slice_item &item, int block, const slice_cursor &at) const
+    /* Values, or keys alone. */
+    __device__ void load_block(int map, int operand, const slice_item &item, int block,
+                               const slice_cursor &at) const
     {
         uint64_t *full = memory.full(at.unit);
         if (!r.uses_maps) {
-            load_rows(memory.unit(at.unit), BLOCK, rows_of(MN_OPERAND_VALUES, item, block, false),
-                      0);
+            load_rows(memory.unit(at.unit), BLOCK, rows_of(operand, item, block, false), 0);
             if (lane == 0)
                 barrier_arrive(full);
         } else if (lane == 0) {
             barrier_arrive_expecting(full, BLOCK * places::ROW);
-            copy_of_block(memory.unit(at.unit), BLOCK, MN_RING_VALUES, MN_OPERAND_VALUES, full,
-                          item, block, 0);
+            copy_of_block(memory.unit(at.unit), BLOCK, map, operand, full, item, block, 0);
         }
         tell_others(at, places::BLOCK_UNITS);
     }
@@ -157,7 +157,47 @@ template <class E, class PLACES> struct slice_loader {
         tell_others(at, places::POSITION_UNITS);
     }
 
-    /* `clusters` that many clusters share the slices of all heads. */
+    /* The place for a block's queries, once it is free. */
+    __device__ char *queries_place(int task) const
+    {
+        const int place = task % places::QUERY_SLOTS, turn = task / places::QUERY_SLOTS;
+        if (turn > 0)
+            barrier_wait(memory.queries_empty(place), (turn - 1) % 2);
+        return memory.queries(place);
+    }
+
+    /* Several steps: each matrix has a unit. */
+    __device__ void run_steps(int first, int clusters) const
+    {
+        slice_cursor at = {0, 0};
+        int task = 0, loaded = 0; /* units */
+        const auto for_own = [&](auto load) {
+            for (int local = 0; local < places::SHARE; local++) {
+                wait_for_place(at, 1, loaded < places::UNITS);
+                loaded = min(loaded + 1, places::UNITS);
+                load(memory.own(local));
+                at.template advance<places::UNITS>(1);
+            }
+        };
+        for (int number = first; number < r.heads * r.slices; number += clusters) {
+            const slice_item item(p, r, places::ROWS, number);
+            for (int step = 0; step < p.steps; step++) {
+                for_own([&](int block) {
+                    if (step == 0)
+                        load_keys(item, block, at, queries_place(task++));
+                    else
+                        load_block(MN_RING_KEYS, MN_OPERAND_KEYS, item, block, at);
+                });
+                if (step + 1 == p.steps)
+                    for_own([&](int block) {
+                        load_block(MN_RING_VALUES, MN_OPERAND_VALUES, item, block, at);
+                    });
+                for_own([&](int position) { load_across(item, item.first + position, at); });
+            }
+        }
+    }
+
+    /* One step. `clusters` that many clusters share the slices of all heads. */
     __device__ void run(int first, int clusters) const
     {
         slice_cursor at = {0, 0};
@@ -170,14 +210,12 @@ template <class E, class PLACES> struct slice_loader {
         for (int number = first; number < r.heads * r.slices; number += clusters) {
             const slice_item item(p, r, places::ROWS, number);
             for (int local = 0; local < blocks; local++, task++) {
-                const int place = task % places::QUERY_SLOTS, turn = task / places::QUERY_SLOTS;
-                if (turn > 0)
-                    barrier_wait(memory.queries_empty(place), (turn - 1) % 2);
+                char *const queries = queries_place(task);
                 next(places::BLOCK_UNITS);
-                load_keys(item, memory.own(local), at, memory.queries(place));
+                load_keys(item, memory.own(local), at, queries);
                 at.template advance<places::UNITS>(places::BLOCK_UNITS);
                 next(places::BLOCK_UNITS);
-                load_values(item, memory.own(local), at);
+                load_block(MN_RING_VALUES, MN_OPERAND_VALUES, item, memory.own(local), at);
                 at.template advance<places::UNITS>(places::BLOCK_UNITS);
             }
             for (int local = 0; local < places::SHARE; local++) {

@@ -19,6 +19,9 @@
  * Unless WHOLE, BLOCK and BLOCKS are but the rows that there is room for. Products are of all of
  * them, so those of keys and values behind a block come as zeros, and aL/s and y of blocks behind
  * the last one become zeros once, as nobody writes there. Their biases leave no weight to them.
+ *
+ * With SEVERAL steps the place of y has before what LEFT sends back, aR/cR of the work-group's
+ * blocks.
  */
 
 /* A place in the pipeline: a unit, and whether turns so far are odd. */
@@ -35,10 +38,11 @@ struct slice_cursor {
     }
 };
 
-template <int PANELS_, int BLOCK_, int BLOCKS_, int SIZE_, bool WHOLE_> struct slice_memory {
+template <int PANELS_, int BLOCK_, int BLOCKS_, int SIZE_, bool WHOLE_, bool SEVERAL_ = false>
+struct slice_memory {
     static constexpr int PANELS = PANELS_, BLOCK = BLOCK_, BLOCKS = BLOCKS_, SIZE = SIZE_;
-    static constexpr bool WHOLE = WHOLE_;
-    static constexpr mn_slice_extents extents = {BLOCK, BLOCKS, PANELS, SIZE, WHOLE};
+    static constexpr bool WHOLE = WHOLE_, SEVERAL = SEVERAL_;
+    static constexpr mn_slice_extents extents = {BLOCK, BLOCKS, PANELS, SIZE, WHOLE, SEVERAL};
     static constexpr int GROUPS = mn_slice_groups(extents); /* warpgroups that compute */
     static constexpr int ROWS = mn_slice_rows(extents), ROW = PANELS * MN_PANEL_ROW;
     static constexpr int SHARE = ROWS / SIZE;     /* positions of a work-group */
@@ -96,9 +100,15 @@ template <int PANELS_, int BLOCK_, int BLOCKS_, int SIZE_, bool WHOLE_> struct s
         return bias(SHARE) + which * BLOCK;
     }
 
+    /* With SEVERAL steps: of LEFT, by one warpgroup. */
+    __device__ float *terms(int group) const
+    {
+        return bias(SHARE) + group * 2 * BLOCKS;
+    }
+
     __device__ uint64_t *full(int unit) const
     {
-        return reinterpret_cast<uint64_t *>(WHOLE ? bias(SHARE) : key_bias(3)) + unit;
+        return reinterpret_cast<uint64_t *>(bias(SHARE) + mn_slice_terms(extents)) + unit;
     }
 
     __device__ uint64_t *empty(int unit) const
@@ -116,15 +126,31 @@ template <int PANELS_, int BLOCK_, int BLOCKS_, int SIZE_, bool WHOLE_> struct s
         return full(2 * UNITS + QUERY_SLOTS + local);
     }
 
-    /* Of a slice to a position. */
-    __device__ static int sent_bytes(const mn_stage_params &p)
+    /* By a step to a position. */
+    __device__ static int sent_bytes(const mn_stage_params &p, bool with_values = true)
     {
-        return (WHOLE ? BLOCKS : p.groups) * (2 * ROW + 4);
+        return (WHOLE ? BLOCKS : p.groups) * ((with_values ? 2 : 1) * ROW + 4);
     }
 
     __device__ uint64_t *released() const /* all work-groups are done with a slice's positions */
     {
         return sent(SHARE);
+    }
+
+    /* With SEVERAL steps. */
+    __device__ uint64_t *consumed() const /* nobody needs again what LEFT sent to blocks */
+    {
+        return sent(SHARE + 1);
+    }
+
+    __device__ uint64_t *returned(int local) const /* all that LEFT sends to a block is there */
+    {
+        return sent(SHARE + 2 + local);
+    }
+
+    __device__ char *query_means(int local) const /* aR/cR of a block */
+    {
+        return base + AREA + local * ROWS * ROW;
     }
 };
 

@@ -34,7 +34,7 @@ static void test_choice(void **state)
         const char *variant;
     } rows[] = {
         {1, 4096, 64, 64, 1, "slice"},    {12, 4096, 64, 64, 1, "slice"},
-        {96, 4096, 64, 64, 1, "slice"},   {12, 4096, 64, 64, 2, "cluster"}, /* T = 1 alone */
+        {96, 4096, 64, 64, 1, "slice"},   {12, 4096, 64, 64, 2, "cluster"}, /* by name */
         {12, 4095, 64, 64, 1, "cluster"},                                   /* ragged: by name */
         {12, 8192, 64, 64, 1, "slice"},   {3, 8192, 64, 64, 1, "hopper"},   /* 3 of 7 clusters */
         {12, 8192, 128, 64, 1, "slice"},  {12, 8192, 90, 64, 1, "ring"},
@@ -73,7 +73,12 @@ static void test_refusal(void **state)
     cuda_scene_open(&s);
     monarch_problem problem = shape(12, 4096, 64, 64);
     problem.steps = 2;
-    expect_refusal(&s, &problem, "takes T = 1");
+    fixture_ok("T = 2", monarch_problem_supported(s.device, &problem, "slice", NULL), NULL);
+    problem.head_dim = problem.value_dim = 128;
+    expect_refusal(&s, &problem, "T = 1");
+    problem = shape(12, 4095, 64, 64);
+    problem.steps = 2;
+    expect_refusal(&s, &problem, "T = 1");
     problem = shape(12, 4032, 64, 64);
     expect_refusal(&s, &problem, "64 to 128 blocks");
     problem = shape(12, 6000, 63, 64);
