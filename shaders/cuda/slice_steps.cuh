@@ -158,6 +158,7 @@ template <class E, class PLACES> struct slice_steps {
         c.template find_scores<true>(x, a);
         softmax_plain_tile<false>(x, state, shrink, p.scale);
         state.template finish<false>();
+        c.meet(); /* nobody needs the terms of the position before */
         for (int i = 0; i < 2; i++) {
             const int row = row0() + lane / 4 + 8 * i;
             if (lane % 4 == 0) {
