@@ -100,14 +100,8 @@ static bool has_kernel(const mn_program *program)
             program->blocks >= LEAST_GROUP);
 }
 
-static uint32_t covers(const mn_variant *variant, const monarch_device *device,
-                       const mn_program *program, uint32_t first, uint32_t limit, mn_reason *reason)
+static bool takes(const mn_program *program, const mn_cuda_limits *limits, mn_reason *reason)
 {
-    static const mn_cuda_most most = {WIDEST, LARGEST_GROUP, MOST_HEADS, false};
-    const mn_cuda_limits *limits = mn_cuda_device_limits(device);
-    if (!mn_cuda_takes_whole(variant, limits, program, first, limit, &most, reason))
-        return 0;
-    shape s = shape_of(program, limits);
     if (!has_kernel(program))
         snprintf(reason->text, sizeof reason->text,
                  "variant slice takes T = 1, no mask and 64 to 128 blocks of 64 to 128 tokens with "
@@ -118,13 +112,26 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
                  "%" PRId32 " multiprocessors; variant slice needs clusters of %d, which %d are "
                  "sure to have",
                  limits->multiprocessors, LARGE, LEAST_MULTIPROCESSORS);
-    else if (!fits(&s))
-        snprintf(reason->text, sizeof reason->text,
-                 "%" PRId64 " blocks with %" PRId64
-                 " features do not fit into the shared memory of a cluster",
-                 program->blocks, program->problem.head_dim);
     else
+        return true;
+    return false;
+}
+
+static uint32_t covers(const mn_variant *variant, const monarch_device *device,
+                       const mn_program *program, uint32_t first, uint32_t limit, mn_reason *reason)
+{
+    static const mn_cuda_most most = {WIDEST, LARGEST_GROUP, MOST_HEADS, false};
+    const mn_cuda_limits *limits = mn_cuda_device_limits(device);
+    if (!mn_cuda_takes_whole(variant, limits, program, first, limit, &most, reason) ||
+        !takes(program, limits, reason))
+        return 0;
+    shape s = shape_of(program, limits);
+    if (fits(&s))
         return program->step_count;
+    snprintf(reason->text, sizeof reason->text,
+             "%" PRId64 " blocks with %" PRId64
+             " features do not fit into the shared memory of a cluster",
+             program->blocks, program->problem.head_dim);
     return 0;
 }
 

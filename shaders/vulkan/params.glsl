@@ -62,6 +62,8 @@ layout(push_constant, std430) uniform push_block {
     wide block; // which one
     wide first_work_group;
     wide address[OPERAND_COUNT]; // in bytes from the start of what is bound
+    uint vectors;                // not used
+    int depth;                   // see below
 } push;
 // Read as a whole: code that watches each access takes a software device minutes to compile.
 stage_params stage;

@@ -42,7 +42,7 @@ float score(index_t r, index_t column)
     int q_dtype = STAGE.operand[OPERAND_QUERIES].dtype;
     int k_dtype = STAGE.operand[OPERAND_KEYS].dtype;
     precise float dot = 0.0;
-    for (int f = 0; f < STAGE.depth; f++)
+    for (int f = 0; f < push.depth; f++)
         dot = fma(load_element(OPERAND_QUERIES, q_dtype, q + f * q_step),
                   load_element(OPERAND_KEYS, k_dtype, k + f * k_step), dot);
     precise float value = fma(STAGE.scale, dot, -(bias * LOG2_E));

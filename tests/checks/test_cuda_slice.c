@@ -103,6 +103,13 @@ static void test_small_gpu(void **state)
     expect_refusal(&s, &problem, "112 multiprocessors");
     cuda_scene_expect(&s, &problem, "cluster");
     cuda_scene_close(&s);
+    /* A part of a GPU. */
+    for (int count = 1; count <= 32; count *= 2) {
+        fake_cuda_state()->multiprocessors = count;
+        cuda_scene_open(&s);
+        expect_refusal(&s, &problem, "multiprocessors; variant slice needs clusters");
+        cuda_scene_close(&s);
+    }
 }
 
 /* The device turns out to run no cluster of that size. */
