@@ -143,8 +143,11 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
  * heads 11.3 and 14.7. Features 128: 32 heads of 4096 80.8 and 93.0, two heads 15.0 and 13.7; 12
  * heads of 8192 78.4 and 82.8. 128 blocks of 128 tokens leave little memory for what is on its way:
  * 12 heads of 16384 81.3 and 78.3, 16 heads, 4.6 rounds, 102 and 102, 24 heads, 6.9 rounds, 142 and
- * 147. Ragged problems and several steps were not measured yet, and get it by name
- * alone.
+ * 147. Two steps: 12 heads of 4096 31.6 and 40.4, three heads 19.2 and 20.9, one head 18.8, ring
+ * 17.2 and cluster, which would be next, 38.7. Ragged, in pairs: 12 heads of 8192 in blocks of 90
+ * 41.9 and 51.5, four heads 22.2 and 25.0, two 21.8 and 18.7; of 7000 in blocks of 80 39.9 and
+ * 46.5. The other ragged ones read keys and values twice and lose: 12 heads of 12000 in blocks of
+ * 110 78.1 and 66.9, of 8192 in blocks of 72 59.6 and 52.2, of 4095 in blocks of 64 31.3 and 20.3.
  */
 static bool suits(const mn_variant *variant, const monarch_device *device,
                   const mn_program *program, uint32_t first, uint32_t count)
@@ -155,9 +158,9 @@ static bool suits(const mn_variant *variant, const monarch_device *device,
     shape s = shape_of(program, mn_cuda_device_limits(device));
     const mn_slice_extents *e = &s.extents;
     const int64_t places = s.rounds * s.at_once;
-    if (!e->whole || e->several)
+    if (!e->whole && !mn_slice_in_pairs(*e))
         return false;
-    if (e->blocks == 64 && e->panels == 1)
+    if (e->whole && e->blocks == 64 && e->panels == 1)
         return true;
     if (e->blocks == 128 && e->block == 128)
         return 20 * s.slices >= 19 * places;

@@ -170,7 +170,8 @@ MN_LAYOUT_FUNCTION int mn_cluster_bytes(int blocks, int block, int steps, int ha
 enum {
     MN_SLICE_MEMORY = 232448, /* of a work-group, all that compute capability 9.0 has */
     MN_SLICE_MOST_UNITS = 16,
-    MN_SLICE_LEAST_UNITS = 4
+    MN_SLICE_LEAST_UNITS = 4,
+    MN_SLICE_PAIR_UNITS = 6 /* queries, keys and values of two blocks */
 };
 
 /* What a slice kernel is made for. Tokens and blocks are rows that there is room for, and all of
@@ -208,9 +209,18 @@ MN_LAYOUT_FUNCTION int mn_slice_groups(mn_slice_extents e)
     return e.panels > 1 || e.block > (e.whole ? e.blocks : 96) ? 3 : 4;
 }
 
-/* Places for the queries of blocks: one for each warpgroup, where there is room. */
+/* Whether two warpgroups share a matrix, as a slice has more than 64 rows; see slice_pairs.cuh. */
+MN_LAYOUT_FUNCTION int mn_slice_in_pairs(mn_slice_extents e)
+{
+    return mn_slice_rows(e) > 64;
+}
+
+/* Places for the queries of blocks: one for each warpgroup, where there is room. In pairs they have
+   units like all else. */
 MN_LAYOUT_FUNCTION int mn_slice_query_slots(mn_slice_extents e)
 {
+    if (mn_slice_in_pairs(e))
+        return 0;
     return mn_slice_position_bytes(e) < MN_SLICE_MEMORY / 2 ? 4 : 2;
 }
 
@@ -231,14 +241,16 @@ MN_LAYOUT_FUNCTION int mn_slice_bytes(mn_slice_extents e, int units)
            (mn_panel_rows(rows) - rows) * e.panels * MN_PANEL_ROW;
 }
 
-/* As many as there is room for, an even number where a matrix can take two; 0 if they are too few.
+/* As many as there is room for, an even number where a matrix can take two, and those of two blocks
+ * in pairs; 0 if they are too few.
  */
 MN_LAYOUT_FUNCTION int mn_slice_units(mn_slice_extents e)
 {
-    int units = MN_SLICE_MOST_UNITS;
+    int units = mn_slice_in_pairs(e) ? MN_SLICE_PAIR_UNITS : MN_SLICE_MOST_UNITS;
+    int least = mn_slice_in_pairs(e) ? MN_SLICE_PAIR_UNITS : MN_SLICE_LEAST_UNITS;
     while (units > 0 && mn_slice_bytes(e, units) > MN_SLICE_MEMORY)
         units -= e.whole ? 2 : 1;
-    return units < MN_SLICE_LEAST_UNITS ? 0 : units;
+    return units < least ? 0 : units;
 }
 
 #endif

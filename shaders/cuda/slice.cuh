@@ -2,6 +2,7 @@
 #ifndef MN_CUDA_SLICE_CUH
 #define MN_CUDA_SLICE_CUH
 
+#include "shaders/cuda/slice_pairs.cuh"
 #include "shaders/cuda/slice_steps.cuh"
 
 /*
@@ -49,17 +50,19 @@ __device__ inline void clear_slice(const mn_stage_params &p, const PLACES &memor
 }
 
 template <class PLACES>
-__device__ inline void start_slice(const mn_stage_params &p, const PLACES &memory)
+__device__ inline void start_slice(const mn_stage_params &p, const mn_ring_params &r,
+                                   const PLACES &memory)
 {
+    constexpr bool in_pairs = PLACES::TEAM > 1;
     if (!PLACES::WHOLE)
         clear_slice(p, memory);
     if (threadIdx.x == 0) {
         for (int i = 0; i < memory.UNITS; i++) {
-            barrier_start(memory.full(i), 1);
-            barrier_start(memory.empty(i), PLACES::GROUPS * WARPGROUP);
+            barrier_start(memory.full(i), r.uses_maps ? 1 : WARP);
+            barrier_start(memory.empty(i), (in_pairs ? PLACES::TEAM : PLACES::GROUPS) * WARPGROUP);
         }
         for (int i = 0; i < memory.QUERY_SLOTS; i++)
-            barrier_start(memory.queries_empty(i), PLACES::TEAM * WARPGROUP);
+            barrier_start(memory.queries_empty(i), WARPGROUP);
         for (int i = 0; i < memory.SHARE; i++)
             barrier_start(memory.sent(i), 1);
         barrier_start(memory.released(), PLACES::GROUPS * WARPGROUP);
@@ -87,14 +90,16 @@ __device__ __forceinline__ void slice(const mn_stage_params &p, const mn_ring_pa
     const int warp = warp_index(), lane = threadIdx.x % WARP, group = warp / 4;
     const int cluster = blockIdx.x / PLACES::SIZE, clusters = gridDim.x / PLACES::SIZE;
     let_next_launch_begin();
-    start_slice(p, memory);
+    start_slice(p, r, memory);
     wait_for_launches_ahead();
     if (group < GROUPS) {
         take_registers<slice_registers<GROUPS>::compute>();
         slice_compute<E, PLACES> compute = {p, r, memory, group, warp % 4, lane, {}};
         compute.find_owners();
         cluster_wait();
-        if constexpr (PLACES::SEVERAL)
+        if constexpr (PLACES::TEAM > 1)
+            slice_pairs<E, PLACES>{p, r, memory, compute, group}.run(cluster, clusters);
+        else if constexpr (PLACES::SEVERAL)
             slice_steps<E, PLACES>{p, r, memory, compute, group, warp % 4, lane}.run(cluster,
                                                                                      clusters);
         else
@@ -103,10 +108,14 @@ __device__ __forceinline__ void slice(const mn_stage_params &p, const mn_ring_pa
         give_registers<slice_registers<GROUPS>::other>();
         cluster_wait();
         const slice_loader<E, PLACES> loader = {p, r, memory, lane};
-        if (warp == 4 * GROUPS && PLACES::SEVERAL)
-            loader.run_steps(cluster, clusters);
-        else if (warp == 4 * GROUPS)
-            loader.run(cluster, clusters);
+        if (warp == 4 * GROUPS) {
+            if constexpr (PLACES::TEAM > 1)
+                slice_pair_loader<E, PLACES>{p, r, memory, loader}.run(cluster, clusters);
+            else if constexpr (PLACES::SEVERAL)
+                loader.run_steps(cluster, clusters);
+            else
+                loader.run(cluster, clusters);
+        }
     }
     cluster_arrive_and_release(); /* nobody ends while others may reach for its memory */
     cluster_wait();

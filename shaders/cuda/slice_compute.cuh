@@ -11,8 +11,7 @@ enum { WARPGROUP = 128, WARPGROUP_ROWS = 64 };
  * One warpgroup of a work-group of the slice kernel, one of GROUPS that take turns: 64 rows of a
  * score matrix at a time, all their scores in registers, then one output after the other. What
  * RIGHT makes of a block leaves by way of the block's own place in shared memory, which nobody
- * needs again, for the work-groups that have the positions. If a slice has more than 64 of them,
- * two warpgroups, always the same, share a block.
+ * needs again, for the work-groups that have the positions.
  *
  * Whoever waits for what other work-groups sent waits as for its own threads: it came into this
  * work-group's memory, and to wait for the cluster empties the L1 cache each time.
@@ -28,7 +27,6 @@ template <class E, class PLACES> struct slice_compute {
                   "each waits for `released` in every slice");
     using outputs = float[8 * PANELS][4];
     static constexpr int PARTS = (BLOCKS + WARPGROUP_ROWS - 1) / WARPGROUP_ROWS; /* of a position */
-    static_assert(GROUPS % TEAM == 0 && PARTS % TEAM == 0, "teams remain the same");
 
     const mn_stage_params &p;
     const mn_ring_params &r;
@@ -40,6 +38,53 @@ template <class E, class PLACES> struct slice_compute {
     struct part {
         uint32_t rows, columns, values;
         int row_pitch, column_pitch;
+    };
+
+    /* A block's operands in the units of the pipeline, for right(). */
+    struct unit_block {
+        const slice_compute &c;
+        int place; /* of queries */
+        slice_cursor key_unit, value_unit;
+
+        __device__ char *queries() const
+        {
+            return c.memory.queries(place);
+        }
+
+        __device__ char *keys() const
+        {
+            return c.memory.unit(key_unit.unit);
+        }
+
+        __device__ char *values() const
+        {
+            return c.memory.unit(value_unit.unit);
+        }
+
+        __device__ void wait_for_keys() const /* and queries */
+        {
+            barrier_wait(c.memory.full(key_unit.unit), key_unit.parity);
+        }
+
+        __device__ void wait_for_values() const
+        {
+            barrier_wait(c.memory.full(value_unit.unit), value_unit.parity);
+        }
+
+        __device__ void end_queries() const
+        {
+            barrier_arrive(c.memory.queries_empty(place));
+        }
+
+        __device__ void end_keys() const
+        {
+            c.empty(key_unit, places::BLOCK_UNITS);
+        }
+
+        __device__ void end_values() const
+        {
+            c.empty(value_unit, places::BLOCK_UNITS);
+        }
     };
 
     __device__ void find_owners()
@@ -206,19 +251,20 @@ template <class E, class PLACES> struct slice_compute {
     }
 
     /* 64 of a block's rows for the positions of the slice. */
-    __device__ __forceinline__ void right(int block, int odd, int place, const slice_cursor &keys,
-                                          const slice_cursor &values, int turn, bool is_first) const
+    template <class BLOCK_PLACES>
+    __device__ __forceinline__ void right(int block, int odd, const BLOCK_PLACES &at, int turn,
+                                          bool is_first) const
     {
         constexpr int N = BLOCK / 8;
         const int number = group % TEAM, first = first_of<places::ROWS>(number, odd);
         const int row0 = first + warp * MN_TILE_ROWS;
         const bool is_idle = is_idle_at(row0, number, places::ROWS);
         part a;
-        a.rows = shared_address(memory.queries(place)) + first * MN_PANEL_ROW;
-        a.columns = shared_address(memory.unit(keys.unit));
+        a.rows = shared_address(at.queries()) + first * MN_PANEL_ROW;
+        a.columns = shared_address(at.keys());
         a.row_pitch = places::ROWS * MN_PANEL_ROW;
         a.column_pitch = BLOCK * MN_PANEL_ROW;
-        barrier_wait(memory.full(keys.unit), keys.parity);
+        at.wait_for_keys();
         softmax_state state;
         fragment_a weights[N / 2];
         float x[N][4], shrink[2], factor[2];
@@ -226,7 +272,7 @@ template <class E, class PLACES> struct slice_compute {
         if constexpr (!WHOLE)
             take_bias(x, memory.key_bias(block == 0 ? 0 : block == p.groups - 1 ? 2 : 1));
         find_scores<!WHOLE>(x, a);
-        barrier_arrive(memory.queries_empty(place));
+        at.end_queries();
         if (is_idle) {
             set_no_weight(weights);
         } else {
@@ -240,19 +286,20 @@ template <class E, class PLACES> struct slice_compute {
             barrier_wait(memory.released(), (turn - 1) % 2);
         if (!is_idle)
             send_entropy(state, block, row0);
-        send_mean(weights, factor, keys, 0, block, row0, is_idle);
-        barrier_wait(memory.full(values.unit), values.parity);
-        send_mean(weights, factor, values, 1, block, row0, is_idle);
+        send_mean(weights, factor, at.keys(), 0, block, row0, is_idle);
+        at.end_keys();
+        at.wait_for_values();
+        send_mean(weights, factor, at.values(), 1, block, row0, is_idle);
+        at.end_values();
     }
 
     /* Weighted means of a block's keys or values, output 0 or 1, by way of their own place. */
     template <int N>
-    __device__ void send_mean(const fragment_a (&weights)[N], const float (&factor)[2],
-                              const slice_cursor &at, int output, int block, int row0,
-                              bool is_idle) const
+    __device__ void send_mean(const fragment_a (&weights)[N], const float (&factor)[2], char *rows,
+                              int output, int block, int row0, bool is_idle) const
     {
         constexpr int pitch = BLOCK * MN_PANEL_ROW;
-        char *rows = memory.unit(at.unit), *staging = rows + row0 * MN_PANEL_ROW;
+        char *staging = rows + row0 * MN_PANEL_ROW;
         outputs sums;
         set_zero(sums);
         wgmma_begin();
@@ -265,18 +312,17 @@ template <class E, class PLACES> struct slice_compute {
             send(staging, pitch, memory.base + output * places::AREA, memory.sent(0), block, row0);
         }
         fence_for_wgmma(); /* what was written here, before the copy engine overwrites it */
-        empty(at, places::BLOCK_UNITS);
     }
 
     /* 64 rows of a position. */
     __device__ __forceinline__ void left(const slice_item &item, int local, int number,
-                                         const slice_cursor &at) const
+                                         char *queries) const
     {
         const int first = first_of<BLOCKS>(number, local % 2), row0 = first + warp * MN_TILE_ROWS;
         const bool is_idle = is_idle_at(row0, number, p.groups);
         constexpr int N = BLOCKS / 8, pitch = BLOCKS * MN_PANEL_ROW;
         part a;
-        a.rows = shared_address(memory.unit(at.unit)) + first * MN_PANEL_ROW;
+        a.rows = shared_address(queries) + first * MN_PANEL_ROW;
         a.columns = shared_address(memory.means(local));
         a.values = a.columns + places::AREA;
         a.row_pitch = a.column_pitch = pitch;
@@ -299,7 +345,7 @@ template <class E, class PLACES> struct slice_compute {
         wgmma_end();
         if (is_idle)
             return;
-        char *staging = memory.unit(at.unit) + row0 * MN_PANEL_ROW;
+        char *staging = queries + row0 * MN_PANEL_ROW;
         stage(sums, factor, shared_address(staging), pitch);
         __syncwarp();
         store(staging, pitch,
@@ -324,6 +370,7 @@ template <class E, class PLACES> struct slice_compute {
 
     __device__ __forceinline__ void run(int first, int clusters) const
     {
+        static_assert(TEAM == 1, "two that share a matrix are of slice_pairs.cuh");
         slice_cursor at = {0, 0};
         int task = 0, turn = 0, mine = group; /* whose next 64 rows are: 0 is this warpgroup */
         const auto is_mine = [&] {
@@ -341,16 +388,13 @@ template <class E, class PLACES> struct slice_compute {
                 at.template advance<places::UNITS>(places::BLOCK_UNITS);
                 const slice_cursor values = at;
                 at.template advance<places::UNITS>(places::BLOCK_UNITS);
-                bool has_part = is_mine();
-                for (int i = 1; i < TEAM; i++)
-                    has_part |= is_mine();
-                if (!has_part) {
+                if (!is_mine()) {
                     skip(keys);
                     skip(values);
                     continue;
                 }
-                const int place = task % places::QUERY_SLOTS, block = memory.own(local);
-                right(block, local % 2, place, keys, values, turn, is_first);
+                const unit_block block = {*this, task % places::QUERY_SLOTS, keys, values};
+                right(memory.own(local), local % 2, block, turn, is_first);
                 is_first = false;
             }
             for (int local = 0; local < places::SHARE; local++) {
@@ -367,7 +411,7 @@ template <class E, class PLACES> struct slice_compute {
                         continue;
                     if (i == 0 && threadIdx.x % WARPGROUP == 0 && number + clusters < all)
                         expect_rows(local);
-                    left(item, local, i, at);
+                    left(item, local, i, memory.unit(at.unit));
                 }
                 empty(at, places::POSITION_UNITS);
                 at.template advance<places::UNITS>(places::POSITION_UNITS);

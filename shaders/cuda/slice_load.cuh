@@ -96,13 +96,21 @@ template <class E, class PLACES> struct slice_loader {
         return tensor_rows<E>(p, operand, {item.batch, item.head, index, left}, false);
     }
 
+    /* That something is there which no copy engine tells of. By all threads if they wrote it: that
+       one may arrive for its warp is what racecheck cannot see. */
+    __device__ void tell(uint64_t *full) const
+    {
+        if (lane == 0 || !r.uses_maps)
+            barrier_arrive(full);
+    }
+
     /* The other units of a matrix are there with the first, which is what is waited for; whoever
        sees a later matrix there knows that they were told. And no thread goes ahead: barriers
        would end their phases twice before one that stays behind looks. */
     __device__ void tell_others(const slice_cursor &at, int units) const
     {
-        for (int i = 1; i < units && lane == 0; i++)
-            barrier_arrive(memory.full(at.unit + i));
+        for (int i = 1; i < units; i++)
+            tell(memory.full(at.unit + i));
         __syncwarp();
     }
 
@@ -115,8 +123,7 @@ template <class E, class PLACES> struct slice_loader {
             load_rows(queries, places::ROWS, rows_of(MN_OPERAND_QUERIES, item, block, false),
                       item.first);
             load_rows(keys, BLOCK, rows_of(MN_OPERAND_KEYS, item, block, false), 0);
-            if (lane == 0)
-                barrier_arrive(full);
+            tell(full);
         } else if (lane == 0) {
             barrier_arrive_expecting(full, (places::ROWS + BLOCK) * places::ROW);
             copy_of_block(queries, places::ROWS, MN_RING_QUERIES, MN_OPERAND_QUERIES, full, item,
@@ -126,34 +133,44 @@ template <class E, class PLACES> struct slice_loader {
         tell_others(at, places::BLOCK_UNITS);
     }
 
+    /* One operand of a block, from row `first` of it on. */
+    __device__ void load_rows_of_block(int map, int operand, const slice_item &item, int block,
+                                       int count, int first, char *panels, uint64_t *full) const
+    {
+        if (!r.uses_maps) {
+            load_rows(panels, count, rows_of(operand, item, block, false), first);
+            tell(full);
+        } else if (lane == 0) {
+            barrier_arrive_expecting(full, count * places::ROW);
+            copy_of_block(panels, count, map, operand, full, item, block, first);
+        }
+    }
+
     /* Values, or keys alone. */
     __device__ void load_block(int map, int operand, const slice_item &item, int block,
                                const slice_cursor &at) const
     {
-        uint64_t *full = memory.full(at.unit);
-        if (!r.uses_maps) {
-            load_rows(memory.unit(at.unit), BLOCK, rows_of(operand, item, block, false), 0);
-            if (lane == 0)
-                barrier_arrive(full);
-        } else if (lane == 0) {
-            barrier_arrive_expecting(full, BLOCK * places::ROW);
-            copy_of_block(memory.unit(at.unit), BLOCK, map, operand, full, item, block, 0);
-        }
+        load_rows_of_block(map, operand, item, block, BLOCK, 0, memory.unit(at.unit),
+                           memory.full(at.unit));
         tell_others(at, places::BLOCK_UNITS);
+    }
+
+    /* Queries of a position. */
+    __device__ void load_position(const slice_item &item, int position, char *panels,
+                                  uint64_t *full) const
+    {
+        if (!r.uses_maps) {
+            load_rows(panels, places::BLOCKS, rows_of(MN_OPERAND_QUERIES, item, position, true), 0);
+            tell(full);
+        } else if (lane == 0) {
+            barrier_arrive_expecting(full, (WHOLE ? places::BLOCKS : p.groups) * places::ROW);
+            copy_across(panels, full, item, position);
+        }
     }
 
     __device__ void load_across(const slice_item &item, int position, const slice_cursor &at) const
     {
-        uint64_t *full = memory.full(at.unit);
-        if (!r.uses_maps) {
-            load_rows(memory.unit(at.unit), places::BLOCKS,
-                      rows_of(MN_OPERAND_QUERIES, item, position, true), 0);
-            if (lane == 0)
-                barrier_arrive(full);
-        } else if (lane == 0) {
-            barrier_arrive_expecting(full, (WHOLE ? places::BLOCKS : p.groups) * places::ROW);
-            copy_across(memory.unit(at.unit), full, item, position);
-        }
+        load_position(item, position, memory.unit(at.unit), memory.full(at.unit));
         tell_others(at, places::POSITION_UNITS);
     }
 

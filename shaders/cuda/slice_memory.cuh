@@ -45,8 +45,8 @@ struct slice_memory {
     static constexpr mn_slice_extents extents = {BLOCK, BLOCKS, PANELS, SIZE, WHOLE, SEVERAL};
     static constexpr int GROUPS = mn_slice_groups(extents); /* warpgroups that compute */
     static constexpr int ROWS = mn_slice_rows(extents), ROW = PANELS * MN_PANEL_ROW;
-    static constexpr int SHARE = ROWS / SIZE;     /* positions of a work-group */
-    static constexpr int TEAM = (ROWS + 63) / 64; /* warpgroups that share a block */
+    static constexpr int SHARE = ROWS / SIZE;                       /* positions of a work-group */
+    static constexpr int TEAM = mn_slice_in_pairs(extents) ? 2 : 1; /* share a block */
     static constexpr int UNIT_ROWS = mn_slice_unit_rows(extents);
     static constexpr int UNIT = UNIT_ROWS * ROW, AREA = SHARE * BLOCKS * ROW;
     static constexpr int BLOCK_UNITS = WHOLE ? BLOCK / UNIT_ROWS : 1;

@@ -121,7 +121,8 @@ template <class E, class PLACES> struct slice_steps {
         if (now.step == 0 && turn == 0 && now.slices > 0)
             barrier_wait(memory.released(), (now.slices - 1) % 2);
         c.send_entropy(state, block, row0());
-        c.send_mean(w, factor, keys, 0, block, row0(), false);
+        c.send_mean(w, factor, memory.unit(keys.unit), 0, block, row0(), false);
+        c.empty(keys, 1);
     }
 
     /* The last RIGHT: means of values too. */
@@ -136,7 +137,9 @@ template <class E, class PLACES> struct slice_steps {
         barrier_wait(memory.consumed(), now.slices % 2);
         for_own<TURNS>(at, [&](int turn, const slice_cursor &values) {
             barrier_wait(memory.full(values.unit), values.parity);
-            c.send_mean(w[turn], factor[turn], values, 1, memory.own(local(turn)), row0(), false);
+            c.send_mean(w[turn], factor[turn], memory.unit(values.unit), 1, memory.own(local(turn)),
+                        row0(), false);
+            c.empty(values, 1);
         });
     }
 
@@ -238,7 +241,7 @@ template <class E, class PLACES> struct slice_steps {
                 wait_for_position(local(turn), queries, now);
                 if (is_first_thread() && !is_last)
                     expect_rows(local(turn), false);
-                c.left(item, local(turn), 0, queries);
+                c.left(item, local(turn), 0, memory.unit(queries.unit));
                 c.empty(queries, 1);
             });
             if (!is_last)

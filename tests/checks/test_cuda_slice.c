@@ -34,11 +34,12 @@ static void test_choice(void **state)
         const char *variant;
     } rows[] = {
         {1, 4096, 64, 64, 1, "slice"},    {12, 4096, 64, 64, 1, "slice"},
-        {96, 4096, 64, 64, 1, "slice"},   {12, 4096, 64, 64, 2, "cluster"}, /* by name */
-        {12, 4095, 64, 64, 1, "cluster"},                                   /* ragged: by name */
+        {96, 4096, 64, 64, 1, "slice"},   {12, 4096, 64, 64, 2, "slice"},
+        {1, 4096, 64, 64, 3, "slice"},    {12, 4095, 64, 64, 1, "cluster"}, /* ragged, 2 slices */
         {12, 8192, 64, 64, 1, "slice"},   {3, 8192, 64, 64, 1, "hopper"},   /* 3 of 7 clusters */
-        {12, 8192, 128, 64, 1, "slice"},  {12, 8192, 90, 64, 1, "ring"},
-        {12, 16384, 128, 64, 1, "ring"}, /* 3.4 rounds */
+        {12, 8192, 128, 64, 1, "slice"},  {12, 8192, 90, 64, 1, "slice"},
+        {3, 8192, 90, 64, 1, "hopper"},   {12, 8192, 72, 64, 1, "ring"}, /* 114 blocks */
+        {12, 16384, 128, 64, 1, "ring"},                                 /* 3.4 rounds */
         {24, 16384, 128, 64, 1, "slice"}, {64, 4096, 64, 128, 1, "slice"},
         {12, 16384, 128, 128, 1, "ring"}, /* too much for shared memory */
     };
