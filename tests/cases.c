@@ -134,6 +134,7 @@ const test_case test_cases[] = {
      SLICE},
     {.name = "ring_256", .shape = {1, 2, 1, 4096, 256, 0, 64, 1}, RING},
     {.name = "ring_256_steps_2", .shape = {1, 1, 0, 4096, 256, 0, 64, 2}, RING},
+    {.name = "ring_192", .shape = {1, 1, 0, 4096, 192, 0, 64, 2}, RING},
     {.name = "ring_256_block_128", .shape = {1, 1, 0, 8192, 256, 0, 128, 1}, RING},
     {.name = "ring_256_blocks_128", .shape = {1, 1, 0, 8192, 256, 0, 64, 2}, RING},
     {.name = "ring_256_largest",
