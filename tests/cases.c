@@ -8,6 +8,9 @@
 /* Of what variant slice alone is for. */
 #define SLICE .backend = "cuda", .variant = "slice", .halves = 1
 
+/* Kernels of variant ring alone: for many features, or for those of more blocks. */
+#define RING .backend = "cuda", .variant = "ring", .halves = 1
+
 /*
  * Small shapes carry several heads: with a handful of results alone, the error of a correct
  * evaluation would be a matter of luck, and so would the comparison.
@@ -129,6 +132,29 @@ const test_case test_cases[] = {
      .shape = {1, 1, 0, 4096, 64, 0, 64, 2},
      .layout = LAYOUT_GAPS,
      SLICE},
+    {.name = "ring_256", .shape = {1, 2, 1, 4096, 256, 0, 64, 1}, RING},
+    {.name = "ring_256_steps_2", .shape = {1, 1, 0, 4096, 256, 0, 64, 2}, RING},
+    {.name = "ring_192", .shape = {1, 1, 0, 4096, 192, 0, 64, 2}, RING},
+    {.name = "ring_256_block_128", .shape = {1, 1, 0, 8192, 256, 0, 128, 1}, RING},
+    {.name = "ring_256_blocks_128", .shape = {1, 1, 0, 8192, 256, 0, 64, 2}, RING},
+    {.name = "ring_256_largest",
+     .shape = {1, 2, 0, 900, 256, 0, 30, 2},
+     .content = CONTENT_LARGEST,
+     RING},
+    {.name = "ring_200_value_136", .shape = {1, 1, 0, 8150, 200, 136, 90, 1}, RING},
+    {.name = "ring_136_value_200_begin",
+     .shape = {1, 1, 0, 6000, 136, 200, 90, 2},
+     .pad = MONARCH_PAD_BEGIN,
+     RING},
+    {.name = "ring_160_bshd", .shape = {1, 2, 1, 2950, 160, 0, 60, 1}, .layout = LAYOUT_BSHD, RING},
+    {.name = "ring_192_mask",
+     .shape = {1, 1, 0, 2450, 192, 0, 70, 2},
+     .pad = MONARCH_PAD_BEGIN,
+     .mask = MASK_RANDOM,
+     .masked = MASKED_KV_NAN,
+     RING},
+    {.name = "ring_128_blocks_139", .shape = {1, 1, 0, 4160, 128, 0, 30, 2}, RING},
+    {.name = "ring_128_blocks_192", .shape = {1, 1, 0, 12288, 128, 0, 64, 2}, RING},
     {.name = "block_60_blocks_50",
      .shape = {1, 1, 0, 2990, 40, 0, 60, 2},
      .pad = MONARCH_PAD_BEGIN,

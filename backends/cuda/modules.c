@@ -16,6 +16,7 @@ extern const unsigned char mn_cuda_fatbin_right_value[];
 extern const unsigned char mn_cuda_fatbin_cluster[];
 extern const unsigned char mn_cuda_fatbin_hopper[];
 extern const unsigned char mn_cuda_fatbin_ring[];
+extern const unsigned char mn_cuda_fatbin_ring_256[];
 extern const unsigned char mn_cuda_fatbin_ring_fp8[];
 extern const unsigned char mn_cuda_fatbin_slice[];
 #endif
@@ -38,6 +39,7 @@ static const image images[MN_CUDA_MODULES] = {
     [MN_CUDA_CLUSTER] = {"cluster", mn_cuda_fatbin_cluster},
     [MN_CUDA_HOPPER] = {"hopper", mn_cuda_fatbin_hopper},
     [MN_CUDA_RING] = {"ring", mn_cuda_fatbin_ring},
+    [MN_CUDA_RING_256] = {"ring_256", mn_cuda_fatbin_ring_256},
     [MN_CUDA_RING_FP8] = {"ring_fp8", mn_cuda_fatbin_ring_fp8},
     [MN_CUDA_SLICE] = {"slice", mn_cuda_fatbin_slice},
 #endif

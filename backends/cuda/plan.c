@@ -121,8 +121,9 @@ static monarch_status launch(const mn_cuda_driver *driver, const mn_cuda_launch 
     };
     /* The other kernels do not look at it. Its maps lie at multiples of their size. */
     _Alignas(_Alignof(CUtensorMap)) mn_ring_params ring;
-    if (l->module == MN_CUDA_RING || l->module == MN_CUDA_RING_FP8 ||
-        l->module == MN_CUDA_CLUSTER || l->module == MN_CUDA_SLICE) {
+    if (l->module == MN_CUDA_RING || l->module == MN_CUDA_RING_256 ||
+        l->module == MN_CUDA_RING_FP8 || l->module == MN_CUDA_CLUSTER ||
+        l->module == MN_CUDA_SLICE) {
         ring = l->ring;
         MN_TRY(mn_cuda_check(driver, mn_cuda_ring_bind(driver, block, &ring),
                              "cuTensorMapReplaceAddress", error));

@@ -12,19 +12,21 @@
  */
 
 enum {
-    WIDEST = 128,
+    WIDEST = 256,
+    WIDEST_FP8 = 128,
     LARGEST_GROUP = 256, /* rows of a box */
     MOST_HEADS = 1 << 22,
     LEAST_GROUP = 24,
-    LEAST_TASKS = 15,  /* of a work-group */
-    VECTOR = 8,        /* elements */
-    MOST_NARROW = 128, /* blocks and tokens in a block up to which ... */
-    THREADS = 512,     /* up to 64 features */
-    THREADS_OF_TWO_PANELS = 384,
+    LEAST_MANY_GROUP = 40, /* with more than 128 features, T = 1 */
+    LEAST_TASKS = 15,      /* of a work-group; ... */
+    LEAST_WIDE_TASKS = 8,  /* with more than 64 features */
+    VECTOR = 8,            /* elements */
+    MOST_NARROW = 128,     /* blocks and tokens in a block up to which ... */
+    THREADS = 512,         /* up to 64 features */
+    THREADS_OF_MORE = 384,
     LEAST_LAG = 2,
     LONG_LAG = 4, /* where the ring has no more bytes than ... */
     LONG_RING = 20 << 20,
-    LEAST_STAGES = 2,
     MOST_STAGES = 4
 };
 
@@ -70,18 +72,33 @@ static void set_ring(shape *s)
     s->slots = (int)(2 * lag + 1 < s->heads ? 2 * lag + 1 : s->heads);
 }
 
+static int64_t features_of(const mn_program *program)
+{
+    const monarch_problem *p = &program->problem;
+    return p->head_dim > p->value_dim ? p->head_dim : p->value_dim;
+}
+
+static int panels_of(const mn_program *program)
+{
+    return (int)divide_up(features_of(program), MN_PANEL_FEATURES);
+}
+
+static bool is_narrow(const mn_program *program)
+{
+    return program->blocks <= MOST_NARROW && program->problem.block_size <= MOST_NARROW;
+}
+
 static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
 {
     const monarch_problem *p = &program->problem;
-    int64_t features = p->head_dim > p->value_dim ? p->head_dim : p->value_dim;
     shape s = {.blocks = (int)program->blocks,
                .block = (int)p->block_size,
                .steps = p->steps,
-               .panels = features <= MN_PANEL_FEATURES ? 1 : 2,
+               .panels = panels_of(program),
                .fp8 = p->intermediates == MONARCH_INTERMEDIATES_FP8,
                .heads = p->batch * p->heads};
     int side = mn_ring_side(s.blocks, s.block);
-    for (int stages = LEAST_STAGES; stages <= MOST_STAGES; stages++)
+    for (int stages = 1; stages <= MOST_STAGES; stages++)
         if ((uint32_t)mn_ring_bytes(side, s.panels, stages) <= limits->shared_memory)
             s.stages = stages;
     int64_t tasks = s.heads * (s.blocks > s.block ? s.blocks : s.block);
@@ -109,11 +126,26 @@ static bool fits_fp8(const mn_program *program, mn_reason *reason)
 {
     const monarch_problem *p = &program->problem;
     if (p->intermediates != MONARCH_INTERMEDIATES_FP8 ||
-        (mn_cuda_is_whole(program) && p->steps == 1 && p->block_size <= MOST_NARROW))
+        (mn_cuda_is_whole(program) && p->steps == 1 && p->block_size <= MOST_NARROW &&
+         features_of(program) <= WIDEST_FP8))
         return true;
     snprintf(reason->text, sizeof reason->text,
              "fp8 intermediates, which variant ring has for T = 1, blocks of 64 or 128 tokens, a "
              "multiple of 64 of them, 64 or 128 features and no mask alone");
+    return false;
+}
+
+/* Whether there is a kernel: of more features, none takes both outputs of more columns at once. */
+static bool fits_panels(const mn_program *program, mn_reason *reason)
+{
+    const int panels = panels_of(program);
+    if (panels <= 2 || is_narrow(program))
+        return true;
+    snprintf(reason->text, sizeof reason->text,
+             "%" PRId64 " blocks of %" PRId64 " tokens with %" PRId64
+             " features; variant ring takes up to %d of each with more than %d",
+             program->blocks, program->problem.block_size, features_of(program), MOST_NARROW,
+             2 * MN_PANEL_FEATURES);
     return false;
 }
 
@@ -123,14 +155,14 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
     static const mn_cuda_most most = {WIDEST, LARGEST_GROUP, MOST_HEADS, true};
     const mn_cuda_limits *limits = mn_cuda_device_limits(device);
     if (!mn_cuda_takes_whole(variant, limits, program, first, limit, &most, reason) ||
-        !fits_fp8(program, reason))
+        !fits_panels(program, reason) || !fits_fp8(program, reason))
         return 0;
     if (shape_of(program, limits).stages > 0)
         return program->step_count;
     snprintf(reason->text, sizeof reason->text,
              "%d bytes of shared memory in a work-group, the device has %" PRIu32,
              mn_ring_bytes(mn_ring_side((int)program->blocks, (int)program->problem.block_size),
-                           shape_of(program, limits).panels, LEAST_STAGES),
+                           panels_of(program), 1),
              limits->shared_memory);
     return 0;
 }
@@ -146,7 +178,12 @@ static bool has_vectors(const monarch_tensor *tensor, int64_t width)
  * Not for groups that leave most of a warpgroup's 64 rows empty, nor where rows must be loaded one
  * by one, which a single warp does, nor for less work than hides the start. Measured on an H100, 12
  * heads of 64 features, T = 1, beside variant hopper: 28.2 and 25.0 us at 4096 tokens in blocks of
- * 64, 11.6 tasks a work-group; 46.3 and 47.7 us at 8192 in blocks of 64, 17.5 tasks.
+ * 64, 11.6 tasks a work-group; 46.3 and 47.7 us at 8192 in blocks of 64, 17.5 tasks. With more
+ * features less work is enough: 2048 tokens in blocks of 45, 8.3 tasks, take 29.2 us with 80 and
+ * 30.3 with 128, tiled 37.6 and 43.5. Above 128 there is only tiled beside it, which needs several
+ * passes over the features. With 256 one head of 2048 tokens in blocks of 45 takes 19.5 us and
+ * tiled 16.1, 12 heads 61.8 and 113; of 1024 in blocks of 32 one head 18.5 and 13.2, 12 heads 43.8
+ * and 41.4.
  */
 static bool suits(const mn_variant *variant, const monarch_device *device,
                   const mn_program *program, uint32_t first, uint32_t count)
@@ -156,12 +193,17 @@ static bool suits(const mn_variant *variant, const monarch_device *device,
     (void)count;
     const monarch_problem *p = &program->problem;
     int64_t tasks = p->steps * p->batch * p->heads * (program->blocks + p->block_size);
+    int64_t least = features_of(program) <= MN_PANEL_FEATURES       ? LEAST_TASKS
+                    : features_of(program) <= 2 * MN_PANEL_FEATURES ? LEAST_WIDE_TASKS
+                                                                    : 1;
+    int64_t group = features_of(program) > 2 * MN_PANEL_FEATURES && p->steps == 1 ? LEAST_MANY_GROUP
+                                                                                  : LEAST_GROUP;
     bool boxes = !p->has_mask && has_vectors(&p->q, p->head_dim) &&
                  has_vectors(&p->k, p->head_dim) && has_vectors(&p->v, p->value_dim);
     if (p->intermediates == MONARCH_INTERMEDIATES_FP8) /* beside it there is only plain */
         return true;
-    return boxes && p->block_size >= LEAST_GROUP && program->blocks >= LEAST_GROUP &&
-           tasks >= LEAST_TASKS * mn_cuda_device_limits(device)->multiprocessors;
+    return boxes && p->block_size >= group && program->blocks >= group &&
+           tasks >= least * mn_cuda_device_limits(device)->multiprocessors;
 }
 
 static uint64_t scratch(const mn_variant *variant, const monarch_device *device,
@@ -179,10 +221,11 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
 {
     (void)variant;
     shape s = shape_of(&plan->program, mn_cuda_device_limits(plan->device));
-    bool narrow = s.blocks <= MOST_NARROW && s.block <= MOST_NARROW;
     *out = (mn_cuda_launch){
-        .module = s.fp8 ? MN_CUDA_RING_FP8 : MN_CUDA_RING,
-        .threads = s.panels == 1 ? THREADS : THREADS_OF_TWO_PANELS,
+        .module = s.fp8          ? MN_CUDA_RING_FP8
+                  : s.panels > 2 ? MN_CUDA_RING_256
+                                 : MN_CUDA_RING,
+        .threads = s.panels == 1 ? THREADS : THREADS_OF_MORE,
         .shared_memory =
             (uint32_t)mn_ring_bytes(mn_ring_side(s.blocks, s.block), s.panels, s.stages),
         .cooperative = true,
@@ -204,7 +247,8 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
             (s.blocks > s.block && s.block % 64 != 0) || (s.block > s.blocks && s.blocks % 64 != 0),
     };
     snprintf(out->kernel, sizeof out->kernel, "ring_%s%s%s%s_%d", s.fp8 ? "fp8_" : "",
-             narrow ? "" : "wide_", mn_cuda_is_whole(&plan->program) && !s.fp8 ? "whole_" : "",
+             is_narrow(&plan->program) ? "" : "wide_",
+             mn_cuda_is_whole(&plan->program) && !s.fp8 ? "whole_" : "",
              monarch_dtype_name(plan->program.problem.q.dtype), s.panels * MN_PANEL_FEATURES);
     return 1;
 }

@@ -17,6 +17,7 @@ typedef enum mn_cuda_module {
     MN_CUDA_CLUSTER,
     MN_CUDA_HOPPER,
     MN_CUDA_RING,
+    MN_CUDA_RING_256,
     MN_CUDA_RING_FP8,
     MN_CUDA_SLICE,
     MN_CUDA_MODULES

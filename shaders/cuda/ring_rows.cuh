@@ -48,6 +48,20 @@ template <class E, int PANELS, int GROUPS, bool WHOLE> struct ring_rows {
             weigh(sums, weights[n], panels + n * 16 * MN_PANEL_ROW);
     }
 
+    /* Sums of whole panels as elements to a warp's rows of those. */
+    template <int N> __device__ void put(float (&sums)[N][4], char *staging) const
+    {
+        uint32_t x[N / 2][4];
+        pack_sums<E>(sums, x);
+        __syncwarp();
+        const uint32_t place = shared_address(staging) + lane % 16 * MN_PANEL_ROW;
+        const int byte = (lane / 16 ^ lane % 8) * VECTOR;
+#pragma unroll
+        for (int n = 0; n < N / 2; n++)
+            store_matrices(place + n / 4 * memory.panel() + (n % 4 * 32 ^ byte), x[n]);
+        __syncwarp();
+    }
+
     /* A warp's 16 rows of sums to the rows of `to` that are there, by way of its staging rows, so
        that they are stored whole. Rows with factor 0 are zeros, whatever the sums. */
     __device__ void store(outputs &sums, const float (&factor)[2], const part &a,
@@ -61,15 +75,13 @@ template <class E, int PANELS, int GROUPS, bool WHOLE> struct ring_rows {
                     sums[n][i] = factor[i / 2] == 0.0f ? 0.0f : sums[n][i];
         }
         multiply(sums, factor);
-        uint32_t x[4 * PANELS][4];
-        pack_sums<E>(sums, x);
-        __syncwarp();
-        const uint32_t place = shared_address(a.staging) + lane % 16 * MN_PANEL_ROW;
-        const int byte = (lane / 16 ^ lane % 8) * VECTOR;
+        if constexpr (PANELS > 2) {
 #pragma unroll
-        for (int n = 0; n < 4 * PANELS; n++)
-            store_matrices(place + n / 4 * memory.panel() + (n % 4 * 32 ^ byte), x[n]);
-        __syncwarp();
+            for (int i = 0; i < PANELS; i++)
+                put(reinterpret_cast<float(&)[8][4]>(sums[8 * i]), a.staging + i * memory.panel());
+        } else {
+            put(sums, a.staging);
+        }
         if (WHOLE && to.vectors)
             store_whole(a, to, once);
         else

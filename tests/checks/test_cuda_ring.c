@@ -39,6 +39,12 @@ static void test_choice(void **state)
         {1, 12, 65536, 192, 64, 1, "hopper"}, /* 342 blocks */
         {1, 12, 16384, 128, 60, 1, "hopper"}, /* rows that are not whole vectors */
         {4, 16, 4096, 64, 128, 1, "slice"},   {4, 16, 4096, 64, 129, 1, "tiled"},
+        {4, 16, 4096, 64, 136, 1, "ring"},    {1, 12, 1024, 32, 256, 1, "tiled"},
+        {1, 1, 2048, 45, 256, 1, "tiled"},    {1, 12, 2048, 45, 256, 1, "ring"},
+        {1, 1, 1024, 32, 256, 3, "ring"},     {1, 12, 16384, 128, 256, 2, "ring"},
+        {1, 12, 16384, 129, 256, 1, "tiled"}, {64, 12, 256, 16, 256, 1, "tiled"},
+        {1, 12, 2048, 45, 80, 1, "ring"},     {1, 12, 2048, 45, 64, 1, "cluster"},
+        {1, 12, 1024, 32, 128, 1, "cluster"}, {1, 12, 32768, 181, 128, 1, "ring"},
         {64, 12, 256, 16, 64, 1, "fused"},    {64, 12, 4096, 16, 64, 1, "tiled"},
     };
     (void)state;
@@ -154,6 +160,77 @@ static void test_launch(void **state)
     cuda_scene_close(&s);
 }
 
+/* Which kernel it is, how many threads it has, and that shared memory holds so many stages. */
+static void test_kernels(void **state)
+{
+    static const struct {
+        int64_t tokens, block, dim;
+        const char *kernel;
+        unsigned threads;
+        int stage_rows, panels, stages;
+    } rows[] = {
+        {4096, 64, 64, "ring_whole_f16_64", 512, 64, 1, 4},
+        {4090, 64, 128, "ring_f16_128", 384, 64, 2, 4},
+        {4096, 64, 256, "ring_whole_f16_256", 384, 64, 4, 2},
+        {4096, 64, 192, "ring_whole_f16_192", 384, 64, 3, 3},
+        {4096, 64, 200, "ring_f16_256", 384, 64, 4, 2}, /* which do not fill four panels */
+        {8192, 128, 256, "ring_whole_f16_256", 384, 128, 4, 1},
+        {8192, 90, 136, "ring_f16_192", 384, 128, 3, 1},
+        {32768, 181, 128, "ring_wide_f16_128", 384, 192, 2, 1},
+        {32768, 128, 128, "ring_wide_whole_f16_128", 384, 256, 2, 1},
+    };
+    (void)state;
+    cuda_scene s;
+    monarch_error error = {MONARCH_OK, ""};
+    cuda_scene_open(&s);
+    fixture_ok("queue", monarch_queue_create(s.device, &s.queue, &error), &error);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        monarch_problem problem =
+            cuda_scene_shape(1, 12, rows[i].tokens, rows[i].block, rows[i].dim, 1);
+        monarch_plan *plan = cuda_scene_plan(&s, &problem, "ring");
+        monarch_plan_args args = far_tensors(0);
+        args.mask = monarch_plan_args_default().mask;
+        fake_cuda_clear();
+        fixture_ok("execute", monarch_plan_execute(plan, s.queue, &args, &error), &error);
+        const fake_launch *launch = &fake_cuda_state()->latest[i];
+        const unsigned stage =
+            3u * 128 * (unsigned)(rows[i].stage_rows * rows[i].panels); /* its matrices */
+        assert_string_equal(launch->kernel, rows[i].kernel);
+        assert_int_equal(launch->threads, rows[i].threads);
+        assert_int_equal(launch->shared_memory / stage, rows[i].stages);
+        monarch_plan_destroy(&plan);
+    }
+    cuda_scene_close(&s);
+}
+
+static void expect_refusal(const cuda_scene *s, const monarch_problem *problem, const char *reason)
+{
+    monarch_error error = {MONARCH_OK, ""};
+    assert_int_equal(monarch_problem_supported(s->device, problem, "ring", &error),
+                     MONARCH_ERROR_UNSUPPORTED);
+    if (!strstr(error.message, reason))
+        fail_msg("\"%s\" instead of \"%s\"", error.message, reason);
+}
+
+static void test_refusal(void **state)
+{
+    (void)state;
+    cuda_scene s;
+    cuda_scene_open(&s);
+    monarch_problem problem = cuda_scene_shape(1, 12, 16384, 128, 257, 1);
+    expect_refusal(&s, &problem, "257 features");
+    problem = cuda_scene_shape(1, 12, 16384, 129, 136, 1);
+    expect_refusal(&s, &problem, "128 blocks of 129 tokens with 136 features");
+    problem = cuda_scene_shape(1, 12, 16385, 128, 136, 1);
+    expect_refusal(&s, &problem, "129 blocks of 128 tokens with 136 features");
+    problem = cuda_scene_shape(1, 12, 65537, 256, 128, 1);
+    expect_refusal(&s, &problem, "257 blocks");
+    problem = cuda_scene_shape(1, 12, 4096, 64, 256, 1);
+    problem.intermediates = MONARCH_INTERMEDIATES_FP8;
+    expect_refusal(&s, &problem, "fp8");
+    cuda_scene_close(&s);
+}
+
 static monarch_status plan_and_execute(const cuda_scene *s, monarch_error *error)
 {
     monarch_problem problem = cuda_scene_shape(1, 12, 8192, 90, 64, 1);
@@ -205,6 +282,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_choice, reset),   cmocka_unit_test_setup(test_workspace, reset),
         cmocka_unit_test_setup(test_maps, reset),     cmocka_unit_test_setup(test_launch, reset),
+        cmocka_unit_test_setup(test_kernels, reset),  cmocka_unit_test_setup(test_refusal, reset),
         cmocka_unit_test_setup(test_failures, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
