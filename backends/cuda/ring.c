@@ -16,17 +16,14 @@ enum {
     WIDEST_FP8 = 128,
     LARGEST_GROUP = 256, /* rows of a box */
     MOST_HEADS = 1 << 22,
-    LEAST_GROUP = 24,
-    LEAST_MANY_GROUP = 40, /* with more than 128 features, T = 1 */
-    LEAST_TASKS = 15,      /* of a work-group; ... */
-    LEAST_WIDE_TASKS = 8,  /* with more than 64 features */
-    VECTOR = 8,            /* elements */
-    MOST_NARROW = 128,     /* blocks and tokens in a block up to which ... */
-    THREADS = 512,         /* up to 64 features */
+    VECTOR = 8,        /* elements */
+    MOST_NARROW = 128, /* blocks and tokens in a block up to which ... */
+    THREADS = 512,     /* up to 64 features */
     THREADS_OF_MORE = 384,
     LEAST_LAG = 2,
     LONG_LAG = 4, /* where the ring has no more bytes than ... */
     LONG_RING = 20 << 20,
+    LEAST_FP8_STAGES = 2,
     MOST_STAGES = 4
 };
 
@@ -98,7 +95,7 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
                .fp8 = p->intermediates == MONARCH_INTERMEDIATES_FP8,
                .heads = p->batch * p->heads};
     int side = mn_ring_side(s.blocks, s.block);
-    for (int stages = 1; stages <= MOST_STAGES; stages++)
+    for (int stages = s.fp8 ? LEAST_FP8_STAGES : 1; stages <= MOST_STAGES; stages++)
         if ((uint32_t)mn_ring_bytes(side, s.panels, stages) <= limits->shared_memory)
             s.stages = stages;
     int64_t tasks = s.heads * (s.blocks > s.block ? s.blocks : s.block);
@@ -175,16 +172,21 @@ static bool has_vectors(const monarch_tensor *tensor, int64_t width)
 }
 
 /*
- * Not for groups that leave most of a warpgroup's 64 rows empty, nor where rows must be loaded one
- * by one, which a single warp does, nor for less work than hides the start. Measured on an H100, 12
- * heads of 64 features, T = 1, beside variant hopper: 28.2 and 25.0 us at 4096 tokens in blocks of
- * 64, 11.6 tasks a work-group; 46.3 and 47.7 us at 8192 in blocks of 64, 17.5 tasks. With more
- * features less work is enough: 2048 tokens in blocks of 45, 8.3 tasks, take 29.2 us with 80 and
- * 30.3 with 128, tiled 37.6 and 43.5. Above 128 there is only tiled beside it, which needs several
- * passes over the features. With 256 one head of 2048 tokens in blocks of 45 takes 19.5 us and
- * tiled 16.1, 12 heads 61.8 and 113; of 1024 in blocks of 32 one head 18.5 and 13.2, 12 heads 43.8
- * and 41.4.
+ * What is least by number of panels: rows of a group, as less leave most of a warpgroup's 64 empty,
+ * and tasks of a work-group, so that they hide the start. Measured on an H100, 12 heads of 64
+ * features, T = 1, beside variant hopper: 28.2 and 25.0 us at 4096 tokens in blocks of 64, 11.6
+ * tasks; 46.3 and 47.7 us at 8192 in blocks of 64, 17.5 tasks. With more features less work is
+ * enough: 2048 tokens in blocks of 45, 8.3 tasks, take 29.2 us with 80 and 30.3 with 128, tiled
+ * 37.6 and 43.5. Above 128 there is only tiled beside it, which needs several passes over the
+ * features. With 256 one head of 2048 tokens in blocks of 45 takes 19.5 us and tiled 16.1, 12 heads
+ * 61.8 and 113; of 1024 in blocks of 32 one head 18.5 and 13.2, 12 heads 43.8 and 41.4, with 192 28
+ * and more than 39.
  */
+static const struct {
+    int group, group_of_one_step, tasks;
+} least[] = {{24, 24, 15}, {24, 24, 8}, {24, 24, 1}, {24, 40, 1}};
+
+/* Nor where rows must be loaded one by one, which a single warp does. */
 static bool suits(const mn_variant *variant, const monarch_device *device,
                   const mn_program *program, uint32_t first, uint32_t count)
 {
@@ -192,18 +194,16 @@ static bool suits(const mn_variant *variant, const monarch_device *device,
     (void)first;
     (void)count;
     const monarch_problem *p = &program->problem;
+    const int panels = panels_of(program);
     int64_t tasks = p->steps * p->batch * p->heads * (program->blocks + p->block_size);
-    int64_t least = features_of(program) <= MN_PANEL_FEATURES       ? LEAST_TASKS
-                    : features_of(program) <= 2 * MN_PANEL_FEATURES ? LEAST_WIDE_TASKS
-                                                                    : 1;
-    int64_t group = features_of(program) > 2 * MN_PANEL_FEATURES && p->steps == 1 ? LEAST_MANY_GROUP
-                                                                                  : LEAST_GROUP;
+    int64_t group = p->steps == 1 ? least[panels - 1].group_of_one_step : least[panels - 1].group;
     bool boxes = !p->has_mask && has_vectors(&p->q, p->head_dim) &&
                  has_vectors(&p->k, p->head_dim) && has_vectors(&p->v, p->value_dim);
     if (p->intermediates == MONARCH_INTERMEDIATES_FP8) /* beside it there is only plain */
         return true;
     return boxes && p->block_size >= group && program->blocks >= group &&
-           tasks >= least * mn_cuda_device_limits(device)->multiprocessors;
+           tasks >=
+               (int64_t)least[panels - 1].tasks * mn_cuda_device_limits(device)->multiprocessors;
 }
 
 static uint64_t scratch(const mn_variant *variant, const monarch_device *device,
