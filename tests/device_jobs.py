@@ -52,6 +52,8 @@ CASES = {
              "mask_block_large huge_logits_steps_2 mixed_mask",
     "fp8": "fp8_steps_2 fp8_mask_nan fp8_dim_200_value_150 fp8_block_64",
     "slices": "slices_few slices_offset slices_bshd slices_blocks_128 heads_of_384_mask",
+    "pairs": "slices_90 slices_90_gaps slices_127_blocks_66 slices_steps_gaps",
+    "ring": "ring_256_largest ring_192_mask ring_160_bshd",
     "memory": "bshd qkv_grouped broadcast_token grid_short_begin gaps_begin offset "
               "negative_begin feature_stride one_kv_head",
 }
@@ -65,6 +67,9 @@ RACE_CASES = {
     "long": "tiles_plus_1",
     "fp8": "fp8_steps_2",
     "slices": "slices_few",
+    "pairs": "slices_90_gaps",
+    "steps": "slices_steps_gaps",
+    "ring": "ring_192_mask ring_160_bshd",
 }
 
 # The tool's executions have a workspace that nothing wrote to before, as users' have.

@@ -13,9 +13,10 @@
 
 enum {
     WIDEST = 128,
-    LEAST_GROUP = 64,    /* so that each warpgroup has a block of every slice */
-    MIDDLE_GROUP = 96,   /* up to which kernels have room for fewer rows */
-    LARGEST_GROUP = 128, /* whose scores a warpgroup's registers hold */
+    LEAST_GROUP = 64,      /* so that each warpgroup has a block of every slice */
+    MIDDLE_GROUP = 96,     /* up to which kernels have room for fewer rows */
+    LEAST_PAIR_GROUP = 80, /* most of the rows there is room for */
+    LARGEST_GROUP = 128,   /* whose scores a warpgroup's registers hold */
     MOST_HEADS = 1 << 22,
     SMALL = 8, /* work-groups of a cluster */
     LARGE = 16,
@@ -147,7 +148,7 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
  * 17.2 and cluster, which would be next, 38.7. Ragged, in pairs: 12 heads of 8192 in blocks of 90
  * 41.9 and 51.5, four heads 22.2 and 25.0, two 21.8 and 18.7; of 7000 in blocks of 80 39.9 and
  * 46.5. The other ragged ones read keys and values twice and lose: 12 heads of 12000 in blocks of
- * 110 78.1 and 66.9, of 8192 in blocks of 72 59.6 and 52.2, of 4095 in blocks of 64 31.3 and 20.3.
+ * 110 78.1 and 66.9, of 8192 in blocks of 72 59.6 and 52.2.
  */
 static bool suits(const mn_variant *variant, const monarch_device *device,
                   const mn_program *program, uint32_t first, uint32_t count)
@@ -158,7 +159,7 @@ static bool suits(const mn_variant *variant, const monarch_device *device,
     shape s = shape_of(program, mn_cuda_device_limits(device));
     const mn_slice_extents *e = &s.extents;
     const int64_t places = s.rounds * s.at_once;
-    if (!e->whole && !mn_slice_in_pairs(*e))
+    if (!e->whole && (!mn_slice_in_pairs(*e) || program->problem.block_size < LEAST_PAIR_GROUP))
         return false;
     if (e->whole && e->blocks == 64 && e->panels == 1)
         return true;

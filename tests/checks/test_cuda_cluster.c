@@ -40,16 +40,16 @@ static void test_choice(void **state)
         {12, 384, 24, 64, 1, "cluster"},
         {12, 1024, 32, 64, 1, "cluster"},
         {12, 2048, 45, 64, 1, "cluster"},
-        {12, 4096, 64, 64, 2, "cluster"},
+        {12, 4000, 64, 64, 2, "cluster"},
         {48, 1024, 32, 64, 1, "cluster"},
         {384, 1024, 32, 64, 1, "cluster"}, /* not at once */
         {384, 1024, 32, 64, 2, "cluster"},
         {192, 2048, 48, 64, 1, "cluster"},
-        {96, 4096, 64, 64, 2, "cluster"},
+        {96, 4000, 64, 64, 2, "cluster"},
         {256, 1024, 32, 128, 1, "cluster"},
         {96, 197, 14, 64, 2, "fused"}, /* a head fits one work-group */
         {768, 256, 16, 64, 1, "fused"},
-        {12, 2048, 48, 128, 1, "hopper"}, /* few blocks at a time */
+        {12, 2048, 48, 128, 1, "ring"}, /* few blocks at a time */
         {16, 2048, 32, 128, 1, "tiled"},
         {12, 8192, 64, 64, 2, "ring"}, /* 128 blocks of 64 do not fit */
     };
