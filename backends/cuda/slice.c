@@ -13,10 +13,9 @@
 
 enum {
     WIDEST = 128,
-    LEAST_GROUP = 64,      /* so that each warpgroup has a block of every slice */
-    MIDDLE_GROUP = 96,     /* up to which kernels have room for fewer rows */
-    LEAST_PAIR_GROUP = 80, /* most of the rows there is room for */
-    LARGEST_GROUP = 128,   /* whose scores a warpgroup's registers hold */
+    LEAST_GROUP = 64,    /* so that each warpgroup has a block of every slice */
+    MIDDLE_GROUP = 96,   /* up to which kernels have room for fewer rows */
+    LARGEST_GROUP = 128, /* whose scores a warpgroup's registers hold */
     MOST_HEADS = 1 << 22,
     SMALL = 8, /* work-groups of a cluster */
     LARGE = 16,
@@ -146,9 +145,10 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
  * 12 heads of 16384 81.3 and 78.3, 16 heads, 4.6 rounds, 102 and 102, 24 heads, 6.9 rounds, 142 and
  * 147. Two steps: 12 heads of 4096 31.6 and 40.4, three heads 19.2 and 20.9, one head 18.8, ring
  * 17.2 and cluster, which would be next, 38.7. Ragged, in pairs: 12 heads of 8192 in blocks of 90
- * 41.9 and 51.5, four heads 22.2 and 25.0, two 21.8 and 18.7; of 7000 in blocks of 80 39.9 and
- * 46.5. The other ragged ones read keys and values twice and lose: 12 heads of 12000 in blocks of
- * 110 78.1 and 66.9, of 8192 in blocks of 72 59.6 and 52.2.
+ * 41.9 and 51.5, four heads 22.2 and 25.0, two 21.8 and 18.7; 12 heads of 4500 in blocks of 66 36.1
+ * and 41.7, eight 35.0 and 31.5; but of 4095 in blocks of 64 30.4 and 20.4. The other ragged ones
+ * read keys and values twice and lose: 12 heads of 12000 in blocks of 110 78.1 and 66.9, of 8192 in
+ * blocks of 72 59.6 and 52.2.
  */
 static bool suits(const mn_variant *variant, const monarch_device *device,
                   const mn_program *program, uint32_t first, uint32_t count)
@@ -159,7 +159,7 @@ static bool suits(const mn_variant *variant, const monarch_device *device,
     shape s = shape_of(program, mn_cuda_device_limits(device));
     const mn_slice_extents *e = &s.extents;
     const int64_t places = s.rounds * s.at_once;
-    if (!e->whole && (!mn_slice_in_pairs(*e) || program->problem.block_size < LEAST_PAIR_GROUP))
+    if (!e->whole && (!mn_slice_in_pairs(*e) || program->problem.block_size == LEAST_GROUP))
         return false;
     if (e->whole && e->blocks == 64 && e->panels == 1)
         return true;

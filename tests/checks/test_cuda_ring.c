@@ -32,7 +32,7 @@ static void test_choice(void **state)
         const char *variant; /* of the first stage */
     } rows[] = {
         {1, 12, 4000, 64, 64, 1, "cluster"}, /* all heads run at once, in clusters */
-        {1, 12, 5120, 70, 64, 1, "hopper"},  /* too little work to hide the start */
+        {1, 12, 5120, 62, 64, 1, "hopper"},  /* too little work to hide the start */
         {1, 12, 8192, 64, 64, 1, "slice"},    {1, 12, 4096, 64, 64, 2, "slice"},
         {1, 12, 8192, 72, 64, 1, "ring"},     {1, 12, 16384, 128, 64, 1, "ring"},
         {1, 12, 32768, 181, 64, 1, "ring"},   {1, 12, 65536, 256, 64, 1, "ring"},

@@ -39,7 +39,7 @@ static void test_choice(void **state)
         {12, 8192, 64, 64, 1, "slice"},   {3, 8192, 64, 64, 1, "hopper"}, /* 3 of 7 clusters */
         {12, 8192, 128, 64, 1, "slice"},  {12, 8192, 90, 64, 1, "slice"},
         {3, 8192, 90, 64, 1, "hopper"},   {12, 8192, 72, 64, 1, "ring"},   /* two slices */
-        {12, 5120, 70, 64, 1, "hopper"},  {12, 16384, 128, 64, 1, "ring"}, /* 3.4 rounds */
+        {12, 5120, 70, 64, 1, "slice"},   {12, 16384, 128, 64, 1, "ring"}, /* 3.4 rounds */
         {24, 16384, 128, 64, 1, "slice"}, {64, 4096, 64, 128, 1, "slice"},
         {12, 16384, 128, 128, 1, "ring"}, /* too much for shared memory */
     };
