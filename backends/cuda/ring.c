@@ -16,9 +16,13 @@ enum {
     WIDEST_FP8 = 128,
     LARGEST_GROUP = 256, /* rows of a box */
     MOST_HEADS = 1 << 22,
-    VECTOR = 8,        /* elements */
-    MOST_NARROW = 128, /* blocks and tokens in a block up to which ... */
-    THREADS = 512,     /* up to 64 features */
+    LEAST_GROUP = 24,
+    LARGE_GROUP = 40,
+    LEAST_TASKS = 15,     /* of a work-group; ... */
+    LEAST_WIDE_TASKS = 8, /* with 65 to 128 features in large groups */
+    VECTOR = 8,           /* elements */
+    MOST_NARROW = 128,    /* blocks and tokens in a block up to which ... */
+    THREADS = 512,        /* up to 64 features */
     THREADS_OF_MORE = 384,
     LEAST_LAG = 2,
     LONG_LAG = 4, /* where the ring has no more bytes than ... */
@@ -172,21 +176,30 @@ static bool has_vectors(const monarch_tensor *tensor, int64_t width)
 }
 
 /*
- * What is least by number of panels: rows of a group, as less leave most of a warpgroup's 64 empty,
- * and tasks of a work-group, so that they hide the start. Measured on an H100, 12 heads of 64
- * features, T = 1, beside variant hopper: 28.2 and 25.0 us at 4096 tokens in blocks of 64, 11.6
- * tasks; 46.3 and 47.7 us at 8192 in blocks of 64, 17.5 tasks. With more features less work is
- * enough: 2048 tokens in blocks of 45, 8.3 tasks, take 29.2 us with 80 and 30.3 with 128, tiled
- * 37.6 and 43.5. Above 128 there is only tiled beside it, which needs several passes over the
- * features. With 256 one head of 2048 tokens in blocks of 45 takes 19.5 us and tiled 16.1, 12 heads
- * 61.8 and 113; of 1024 in blocks of 32 one head 18.5 and 13.2, 12 heads 43.8 and 41.4, with 192 28
- * and more than 39.
+ * Groups that leave most of a warpgroup's 64 rows empty are not enough, nor is less work than hides
+ * the start. Measured on an H100, 12 heads of 64 features, T = 1, beside variant hopper: 28.2 and
+ * 25.0 us at 4096 tokens in blocks of 64, 11.6 tasks a work-group; 46.3 and 47.7 us at 8192 in
+ * blocks of 64, 17.5 tasks. With more features less is: 2048 tokens in blocks of 45, 8.3 tasks,
+ * take 29.9 us with 80 and 30.3 with 128, tiled 37.1 and 43.1; but in blocks of 32 28.8 and 29.3,
+ * tiled 24.6 and hopper 27.1. Above 128 there is only tiled beside it, which needs several passes
+ * over the features. With 256 one head of 2048 tokens in blocks of 45 takes 19.5 us and tiled 16.1,
+ * 12 heads 61.8 and 113; of 1024 in blocks of 32 one head 18.5 and 13.2, 12 heads 43.8 and 41.4,
+ * with 192 28 and more than 39.
  */
-static const struct {
-    int group, group_of_one_step, tasks;
-} least[] = {{24, 24, 15}, {24, 24, 8}, {24, 24, 1}, {24, 40, 1}};
+static bool is_enough(const mn_program *program, int32_t multiprocessors)
+{
+    const monarch_problem *p = &program->problem;
+    const int panels = panels_of(program);
+    int64_t tasks = p->steps * p->batch * p->heads * (program->blocks + p->block_size);
+    int64_t group = p->block_size < program->blocks ? p->block_size : program->blocks;
+    bool is_large = group >= LARGE_GROUP;
+    int64_t least = panels > 2 ? 1 : panels == 2 && is_large ? LEAST_WIDE_TASKS : LEAST_TASKS;
+    if (panels > 3 && p->steps == 1 && !is_large)
+        return false;
+    return group >= LEAST_GROUP && tasks >= least * multiprocessors;
+}
 
-/* Nor where rows must be loaded one by one, which a single warp does. */
+/* Not where rows must be loaded one by one, which a single warp does. */
 static bool suits(const mn_variant *variant, const monarch_device *device,
                   const mn_program *program, uint32_t first, uint32_t count)
 {
@@ -194,16 +207,11 @@ static bool suits(const mn_variant *variant, const monarch_device *device,
     (void)first;
     (void)count;
     const monarch_problem *p = &program->problem;
-    const int panels = panels_of(program);
-    int64_t tasks = p->steps * p->batch * p->heads * (program->blocks + p->block_size);
-    int64_t group = p->steps == 1 ? least[panels - 1].group_of_one_step : least[panels - 1].group;
-    bool boxes = !p->has_mask && has_vectors(&p->q, p->head_dim) &&
-                 has_vectors(&p->k, p->head_dim) && has_vectors(&p->v, p->value_dim);
     if (p->intermediates == MONARCH_INTERMEDIATES_FP8) /* beside it there is only plain */
         return true;
-    return boxes && p->block_size >= group && program->blocks >= group &&
-           tasks >=
-               (int64_t)least[panels - 1].tasks * mn_cuda_device_limits(device)->multiprocessors;
+    bool boxes = !p->has_mask && has_vectors(&p->q, p->head_dim) &&
+                 has_vectors(&p->k, p->head_dim) && has_vectors(&p->v, p->value_dim);
+    return boxes && is_enough(program, mn_cuda_device_limits(device)->multiprocessors);
 }
 
 static uint64_t scratch(const mn_variant *variant, const monarch_device *device,

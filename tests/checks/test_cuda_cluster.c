@@ -50,7 +50,7 @@ static void test_choice(void **state)
         {96, 197, 14, 64, 2, "fused"}, /* a head fits one work-group */
         {768, 256, 16, 64, 1, "fused"},
         {12, 2048, 48, 128, 1, "ring"}, /* few blocks at a time */
-        {16, 2048, 32, 128, 1, "ring"},
+        {16, 2048, 32, 128, 1, "tiled"},
         {12, 8192, 64, 64, 2, "ring"}, /* 128 blocks of 64 do not fit */
     };
     (void)state;
