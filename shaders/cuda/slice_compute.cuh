@@ -63,12 +63,12 @@ template <class E, class PLACES> struct slice_compute {
 
         __device__ void wait_for_keys() const /* and queries */
         {
-            barrier_wait(c.memory.full(key_unit.unit), key_unit.parity);
+            c.wait_for(key_unit, places::BLOCK_UNITS);
         }
 
         __device__ void wait_for_values() const
         {
-            barrier_wait(c.memory.full(value_unit.unit), value_unit.parity);
+            c.wait_for(value_unit, places::BLOCK_UNITS);
         }
 
         __device__ void end_queries() const
@@ -205,6 +205,14 @@ template <class E, class PLACES> struct slice_compute {
         }
     }
 
+    /* Until a matrix is there. The other units are with the first, but their barriers' phases must
+       be seen to end. */
+    __device__ void wait_for(const slice_cursor &at, int units) const
+    {
+        for (int i = 0; i < units; i++)
+            barrier_wait(memory.full(at.unit + i), at.parity);
+    }
+
     /* Done with a matrix. All warpgroups say so of all of them, as all must see every phase of
        their barriers end. */
     __device__ void empty(const slice_cursor &at, int units) const
@@ -215,7 +223,7 @@ template <class E, class PLACES> struct slice_compute {
 
     __device__ void skip(const slice_cursor &at) const
     {
-        barrier_wait(memory.full(at.unit), at.parity);
+        wait_for(at, places::BLOCK_UNITS);
         empty(at, places::BLOCK_UNITS);
     }
 
@@ -404,7 +412,7 @@ template <class E, class PLACES> struct slice_compute {
                         expect_rows(local);
                     continue;
                 }
-                barrier_wait(memory.full(at.unit), at.parity);
+                wait_for(at, places::POSITION_UNITS);
                 fence_for_wgmma(); /* rows came otherwise than by the copy engine */
                 for (int i = 0; i < PARTS; i++) {
                     if (!is_mine())

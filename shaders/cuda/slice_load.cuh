@@ -104,8 +104,7 @@ template <class E, class PLACES> struct slice_loader {
             barrier_arrive(full);
     }
 
-    /* The other units of a matrix are there with the first, which is what is waited for; whoever
-       sees a later matrix there knows that they were told. And no thread goes ahead: barriers
+    /* The other units of a matrix are there with the first. And no thread goes ahead: barriers
        would end their phases twice before one that stays behind looks. */
     __device__ void tell_others(const slice_cursor &at, int units) const
     {
