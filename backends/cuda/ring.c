@@ -89,6 +89,11 @@ static bool is_narrow(const mn_program *program)
     return program->blocks <= MOST_NARROW && program->problem.block_size <= MOST_NARROW;
 }
 
+static int least_stages(const mn_program *program)
+{
+    return program->problem.intermediates == MONARCH_INTERMEDIATES_FP8 ? LEAST_FP8_STAGES : 1;
+}
+
 static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
 {
     const monarch_problem *p = &program->problem;
@@ -99,7 +104,7 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
                .fp8 = p->intermediates == MONARCH_INTERMEDIATES_FP8,
                .heads = p->batch * p->heads};
     int side = mn_ring_side(s.blocks, s.block);
-    for (int stages = s.fp8 ? LEAST_FP8_STAGES : 1; stages <= MOST_STAGES; stages++)
+    for (int stages = least_stages(program); stages <= MOST_STAGES; stages++)
         if ((uint32_t)mn_ring_bytes(side, s.panels, stages) <= limits->shared_memory)
             s.stages = stages;
     int64_t tasks = s.heads * (s.blocks > s.block ? s.blocks : s.block);
@@ -163,7 +168,7 @@ static uint32_t covers(const mn_variant *variant, const monarch_device *device,
     snprintf(reason->text, sizeof reason->text,
              "%d bytes of shared memory in a work-group, the device has %" PRIu32,
              mn_ring_bytes(mn_ring_side((int)program->blocks, (int)program->problem.block_size),
-                           panels_of(program), 1),
+                           panels_of(program), least_stages(program)),
              limits->shared_memory);
     return 0;
 }

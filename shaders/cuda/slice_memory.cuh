@@ -14,7 +14,7 @@
  * A pipeline of units carries keys and values of blocks, and the queries of positions: of units of
  * 64 rows, WHOLE, a matrix of 128 is two, which lie side by side, else each matrix has one. Queries
  * of blocks have places of their own, as they are soon done with. Every unit is filled, and
- * emptied, once in a turn.
+ * emptied, once in a turn. In pairs all this is otherwise, see slice_pairs.cuh.
  *
  * Unless WHOLE, BLOCK and BLOCKS are but the rows that there is room for. Products are of all of
  * them, so those of keys and values behind a block come as zeros, and aL/s and y of blocks behind
