@@ -53,7 +53,8 @@ CASES = {
     "fp8": "fp8_steps_2 fp8_mask_nan fp8_dim_200_value_150 fp8_block_64",
     "slices": "slices_few slices_offset slices_bshd slices_blocks_128 heads_of_384_mask",
     "pairs": "slices_90 slices_90_gaps slices_127_blocks_66 slices_steps_gaps",
-    "ring": "ring_256_largest ring_192_mask ring_160_bshd",
+    "ring": "ring_256_largest ring_192_mask ring_160_bshd ring_40_value_100_begin "
+            "ring_136_value_200_begin many_block_70 many_blocks_70",
     "memory": "bshd qkv_grouped broadcast_token grid_short_begin gaps_begin offset "
               "negative_begin feature_stride one_kv_head",
 }
@@ -69,7 +70,8 @@ RACE_CASES = {
     "slices": "slices_few",
     "pairs": "slices_90_gaps",
     "steps": "slices_steps_gaps",
-    "ring": "ring_192_mask ring_160_bshd",
+    "ring": "ring_192_mask ring_160_bshd ring_136_value_200_begin",
+    "many": "many_block_70 many_blocks_70",
 }
 
 # The tool's executions have a workspace that nothing wrote to before, as users' have.

@@ -7,8 +7,11 @@
 
 #include "execute.h"
 #include "harness.h"
+#include "random.h"
 
 /* What must not change a bit of a result: its place, its neighbours, what is masked, threads. */
+
+enum { PLACES = 8, HOLES = 16 };
 
 static size_t count_of(const test_inputs *inputs)
 {
@@ -115,6 +118,36 @@ static void check_masked(const test_entry *entry, test_report *report)
     test_inputs_free(&inputs);
 }
 
+static void fill_first_head(test_tensor *t, float value)
+{
+    for (int64_t n = 0; n < t->tokens; n++)
+        for (int64_t f = 0; f < t->features; f++)
+            test_tensor_set(t, 0, 0, n, f, value);
+}
+
+/* What a head holds does not matter to the others, not even NaN. */
+static void check_neighbours(const test_entry *entry, test_report *report)
+{
+    reference *r = test_reference(entry);
+    size_t per_head = (size_t)(r->inputs.out.tokens * r->inputs.out.features);
+    size_t heads = r->out.count / per_head;
+    test_inputs inputs;
+    float *first, *out;
+
+    test_inputs_relayout(&inputs, &r->inputs, entry->c);
+    first = test_compute(entry, &inputs, report);
+    fill_first_head(&inputs.q, NAN);
+    fill_first_head(&inputs.k, NAN);
+    fill_first_head(&inputs.v, NAN);
+    out = first != NULL ? test_compute(entry, &inputs, report) : NULL;
+    for (size_t h = 1; out != NULL && h < heads; h++)
+        if (memcmp(&out[h * per_head], &first[h * per_head], per_head * sizeof *out) != 0)
+            test_fail(report, "head %zu gives something else beside a head of NaN", h);
+    free(first);
+    free(out);
+    test_inputs_free(&inputs);
+}
+
 /* Where tensors lie does not change a bit. */
 static void check_layouts(const test_entry *entry, test_report *report)
 {
@@ -143,6 +176,58 @@ static void check_layouts(const test_entry *entry, test_report *report)
         test_inputs_free(&inputs);
     }
     free(packed);
+}
+
+/* Opens a runner whose buffers lie between holes: where a driver gives freed memory back, nothing
+   is mapped there, and what reads beyond a tensor fails. */
+static monarch_status open_between_holes(test_runner *runner, const test_entry *entry,
+                                         const test_inputs *inputs, test_random *random,
+                                         monarch_error *error)
+{
+    monarch_device *device = entry->target->device;
+    monarch_buffer *holes[HOLES] = {NULL};
+    monarch_status status = MONARCH_OK;
+
+    for (size_t i = 0; i < HOLES && status == MONARCH_OK; i++) {
+        uint64_t size = (uint64_t)(1 + test_random_below(random, 6)) << 20;
+        status = monarch_buffer_create(device, size, &holes[i], error);
+    }
+    for (size_t i = 0; i < HOLES; i++)
+        if (test_random_below(random, 2) == 0)
+            monarch_buffer_destroy(&holes[i]);
+    if (status == MONARCH_OK)
+        status = test_runner_open(runner, device, entry->variant, 0, inputs, error);
+    for (size_t i = 0; i < HOLES; i++)
+        monarch_buffer_destroy(&holes[i]);
+    return status;
+}
+
+/* Where buffers lie, and what lies around them, does not change a bit. */
+static void check_places(const test_entry *entry, test_report *report)
+{
+    reference *r = test_reference(entry);
+    test_random random = test_random_seed(entry->seed, entry->c->name, 1);
+    float *first = test_compute(entry, &r->inputs, report);
+    float *out = test_alloc(count_of(&r->inputs), sizeof *out);
+
+    for (int i = 0; i < PLACES && first != NULL; i++) {
+        test_runner runner;
+        monarch_error error;
+        monarch_status status = open_between_holes(&runner, entry, &r->inputs, &random, &error);
+        if (status == MONARCH_OK) {
+            test_inputs_reset_output(&r->inputs);
+            status = test_runner_execute(&runner, &r->inputs, TEST_POISON, &error);
+            test_runner_close(&runner);
+        }
+        if (status != MONARCH_OK) {
+            test_status(report, "execution between holes", status, &error);
+            break;
+        }
+        test_inputs_output(&r->inputs, out);
+        check_bits(&r->inputs, first, out, 1, "other places", report);
+    }
+    free(first);
+    free(out);
 }
 
 /* The number of threads does not change a bit. */
@@ -186,9 +271,22 @@ static const char *const masked_cases[] = {
     "mask_random",        "mask_blocks",       "mask_sequence", "mask_block_1",
     "mask_block_above_n", "mask_trailing_nan", "fp8_mask_nan",  NULL,
 };
+static const char *const neighbour_cases[] = {
+    "odd_n_steps_2", "odd_n_steps_3_begin", "heads_many", "vit_steps_2",
+    "many_block_70", "many_blocks_70",      NULL,
+};
 static const char *const layout_cases[] = {
     "odd_n_steps_2", "odd_n_steps_3_begin", "dim_17", "dim_33_value_31",
     "grouped",       "mask_random_nan",     NULL,
+};
+static const char *const place_cases[] = {
+    "odd_n_begin",
+    "vit_steps_2",
+    "slices_90_begin",
+    "ring_136_value_200_begin",
+    "ring_40_value_100_begin",
+    "many_block_70",
+    NULL,
 };
 static const char *const thread_cases[] = {
     "one_token",   "odd_n_steps_3_begin", "block_large", "blocks_many",
@@ -199,7 +297,9 @@ static const char *const thread_cases[] = {
 static const test_definition definitions[] = {
     {"permuted", check_permuted, SCOPE_VARIANT, 0, permuted_cases, NULL},
     {"masked", check_masked, SCOPE_VARIANT, 0, masked_cases, NULL},
+    {"neighbours", check_neighbours, SCOPE_VARIANT, 0, neighbour_cases, NULL},
     {"layouts", check_layouts, SCOPE_VARIANT, 0, layout_cases, NULL},
+    {"places", check_places, SCOPE_VARIANT, 0, place_cases, NULL},
     {"threads", check_threads, SCOPE_VARIANT, 0, thread_cases, "cpu"},
 };
 

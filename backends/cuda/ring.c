@@ -201,19 +201,6 @@ static bool is_enough(const mn_program *program, int32_t multiprocessors)
     return group >= LEAST_GROUP && tasks >= least * multiprocessors;
 }
 
-/*
- * Whether kernels for more than 128 features, and those of which shared memory holds one task
- * alone, may be chosen: for whole problems with T = 1. With others one execution on an H100 ended
- * with an illegal address (tests: ring_136_value_200_begin in bf16), which is not explained, so
- * they run by name alone.
- */
-static bool is_tried(const mn_program *program, const mn_cuda_limits *limits)
-{
-    shape s = shape_of(program, limits);
-    return (s.panels <= 2 && s.stages > 1) ||
-           (mn_cuda_is_whole(program) && program->problem.steps == 1);
-}
-
 /* Not where rows must be loaded one by one, which a single warp does. */
 static bool suits(const mn_variant *variant, const monarch_device *device,
                   const mn_program *program, uint32_t first, uint32_t count)
@@ -222,12 +209,11 @@ static bool suits(const mn_variant *variant, const monarch_device *device,
     (void)first;
     (void)count;
     const monarch_problem *p = &program->problem;
-    const mn_cuda_limits *limits = mn_cuda_device_limits(device);
     if (p->intermediates == MONARCH_INTERMEDIATES_FP8) /* beside it there is only plain */
         return true;
     bool boxes = !p->has_mask && has_vectors(&p->q, p->head_dim) &&
                  has_vectors(&p->k, p->head_dim) && has_vectors(&p->v, p->value_dim);
-    return boxes && is_enough(program, limits->multiprocessors) && is_tried(program, limits);
+    return boxes && is_enough(program, mn_cuda_device_limits(device)->multiprocessors);
 }
 
 static uint64_t scratch(const mn_variant *variant, const monarch_device *device,

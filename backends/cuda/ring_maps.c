@@ -88,17 +88,23 @@ static map_shape block_shape(const mn_program *program, const mn_operand_params 
                        .box = {MN_PANEL_FEATURES, (uint32_t)rows, 1, 1, 1}};
 }
 
-/* Queries of a position in all blocks. */
+/* Queries of a position in all blocks; x begins with the first one that the first block has. */
 static map_shape position_shape(const mn_program *program, const mn_operand_params *o,
                                 const walk *w)
 {
     const monarch_problem *p = &program->problem;
-    return (map_shape){.extent = {(uint64_t)o->width, (uint64_t)p->block_size,
+    return (map_shape){.extent = {(uint64_t)o->width, (uint64_t)(p->block_size - program->first),
                                   (uint64_t)program->blocks, (uint64_t)p->heads,
                                   (uint64_t)p->batch},
                        .stride = {0, w->token * ELEMENT, w->block * ELEMENT, o->head * ELEMENT,
                                   o->batch * ELEMENT},
                        .box = {MN_PANEL_FEATURES, 1, (uint32_t)program->blocks, 1, 1}};
+}
+
+/* Whether padding is in the first block and another one follows. */
+static bool starts_short(const mn_program *program)
+{
+    return program->first > 0 && program->blocks > 1;
 }
 
 /* Whether one block's keys and values have maps of their own. */
@@ -151,12 +157,15 @@ static bool shapes_of(const mn_program *program, const mn_operand_params *operan
         const bool by_block = i != MN_RING_QUERIES && ring->key_rows > 0;
         ring->linear[i] = w.linear && !by_block;
         shapes[i] = block_shape(program, o, &w, ring->linear[i], rows > 0 ? rows : p->block_size);
+        if (by_block && starts_short(program)) /* which has a map of its own */
+            shapes[i].extent[2]--;
         fit = fit && o->vectors && (w.linear || whole || by_block);
         if (i == MN_RING_QUERIES)
             shapes[MN_RING_ACROSS] = position_shape(program, o, &w);
     }
     /* A box that begins a row early, or a row late, has zeros there. */
     shapes[MN_RING_ACROSS_SHORT] = shapes[MN_RING_ACROSS];
+    shapes[MN_RING_ACROSS_SHORT].extent[1] = (uint64_t)p->block_size;
     shapes[MN_RING_ACROSS_SHORT].extent[2] -= program->blocks > 1;
     ring->short_y = program->first > 0 ? -1 : program->blocks == 1;
     if (ring->slots > 0) {
@@ -187,11 +196,23 @@ monarch_status mn_cuda_ring_make_maps(const monarch_plan *plan, mn_cuda_launch *
     return MONARCH_OK;
 }
 
-/* Address of the first token of a linear operand: that of its rows is the padding's. */
-static uint64_t first_token(const mn_stage_params *block, const mn_operand_params *o, bool linear)
+/*
+ * Every map begins with an element of its tensor, not with padding before it: the copy engine of an
+ * H100 looks at the first element's page even for a box that lies outside the tensor as a whole,
+ * such as one of a panel without features, and fails where there is no memory.
+ */
+
+/* Address of the first token of an operand: that of its rows is the padding's. */
+static uint64_t first_token(const mn_stage_params *block, const mn_operand_params *o)
 {
     int64_t token = block->columns > 1 ? o->index : o->group;
-    return o->address + (linear ? (uint64_t)(block->first * token * ELEMENT) : 0);
+    return o->address + (uint64_t)(block->first * token * ELEMENT);
+}
+
+/* That of the first block without padding before it. */
+static uint64_t first_whole_block(const mn_stage_params *block, const mn_operand_params *o)
+{
+    return o->address + (block->first > 0 ? (uint64_t)(o->group * ELEMENT) : 0);
 }
 
 /* That of the block that padding is in. */
@@ -210,12 +231,12 @@ CUresult mn_cuda_ring_bind(const mn_cuda_driver *driver, const mn_stage_params *
     for (int i = 0; i < 3; i++) {
         const mn_operand_params *o = &block->operand[operands[i]];
         ring->uses_maps = ring->uses_maps && o->vectors; /* as it turns out */
-        address[i] = first_token(block, o, ring->linear[i]);
+        address[i] = ring->linear[i] ? first_token(block, o) : first_whole_block(block, o);
     }
     const mn_operand_params *q = &block->operand[MN_OPERAND_QUERIES];
-    address[MN_RING_ACROSS] = address[MN_RING_ACROSS_SHORT] = q->address;
-    if (ring->short_y < 0)
-        address[MN_RING_ACROSS_SHORT] += (uint64_t)(q->group * ELEMENT);
+    address[MN_RING_ACROSS] = first_token(block, q);
+    address[MN_RING_ACROSS_SHORT] =
+        block->groups > 1 ? first_whole_block(block, q) : address[MN_RING_ACROSS];
     if (has_short_block(ring)) {
         address[MN_RING_KEYS_SHORT] = first_of_short(block, ring, MN_OPERAND_KEYS);
         address[MN_RING_VALUES_SHORT] = first_of_short(block, ring, MN_OPERAND_VALUES);

@@ -114,7 +114,8 @@ template <class E, int PANELS, int SIDE, bool GROUPS> struct cluster_loader {
         uint64_t *full = memory.queries_full(local);
         barrier_arrive_expecting(full, p.groups * memory.ROW);
         copy(memory.queries(local), memory.position_rows(),
-             is_short ? MN_RING_ACROSS_SHORT : MN_RING_ACROSS, full, memory.own(local),
+             is_short ? MN_RING_ACROSS_SHORT : MN_RING_ACROSS, full,
+             is_short ? memory.own(local) : memory.own(local) - (int)p.first,
              is_short ? r.short_y : 0, stage.of_head.head);
     }
 

@@ -125,10 +125,10 @@ template <class E, int PANELS, int GROUPS, bool FP8> struct ring_worker {
             if (r.uses_maps && r.cleans && !next.ended())
                 ring_clean<PANELS>(p, memory, memory.stage<PANELS>(index), next.stage % 2 != 0,
                                    lane);
-            if (lane == 0) {
+            if (lane == 0 || r.cleans)
                 barrier_arrive(memory.full(index));
+            if (lane == 0)
                 counter_add(workspace.counter(task.stage, task.slot));
-            }
             __syncwarp();
             at.advance(gridDim.x);
             next.advance(gridDim.x);
@@ -155,18 +155,21 @@ template <class E, int PANELS, int GROUPS, bool FP8> struct ring_worker {
 
     __device__ void start_barriers() const
     {
+        /* Where a warp has written all its threads arrive: that one may do so for them is what
+           racecheck cannot see. */
         const int arrivals = r.uses_maps ? 1 : WARP + 1; /* of those that load */
+        const int cleaning = r.cleans ? WARP : 1;
         for (int i = 0; i < r.stages; i++) {
             barrier_start(memory.full(i),
-                          arrivals + 1 + (FP8 ? ring_converter<E, PANELS>::threads : 0));
-            /* All threads arrive: that one may do so for its warp is what racecheck cannot see. */
+                          arrivals + cleaning + (FP8 ? ring_converter<E, PANELS>::threads : 0));
             barrier_start(memory.normalised(i),
                           FP8 ? arrivals : mn_panel_rows(p.groups) / MN_TILE_ROWS * WARP);
             barrier_start(memory.done(i), GROUPS * WARPGROUP);
         }
         barrier_start(memory.counting(), 1);
-        for (int i = 0; i < r.stages; i++)
-            barrier_arrive(memory.full(i)); /* for the warp that signals: nothing was done yet */
+        /* For the warp that signals: nothing was done yet. */
+        for (int i = 0; i < r.stages * cleaning; i++)
+            barrier_arrive(memory.full(i / cleaning));
     }
 
     /* The counters become 0, by one warp, before any work-group goes past the barrier of all. That

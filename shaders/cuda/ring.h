@@ -47,7 +47,8 @@ typedef struct mn_ring_params
     int32_t query_rows;        /* slice: of a box of MN_RING_QUERIES; 0: those of a block */
     int32_t key_rows;          /* slice: of boxes of keys and values, those behind the block are
                                   zeros; 0: those of a block */
-    int32_t short_block;       /* slice: that padding is in, or -1 */
+    int32_t short_block;       /* slice: that padding is in, or -1; if it is the first, maps of
+                                  blocks begin behind it */
     int32_t reserved[10];
 #if defined(__cplusplus)
 };

@@ -135,7 +135,9 @@ struct ring_compute : ring_whole<E, PANELS, GROUPS, NARROW, WHOLE, FP8> {
         return a;
     }
 
-    /* Ends the softmax: writes what is no matrix, and finds what to multiply rows by. */
+    /* Ends the softmax: writes what is no matrix, and finds what to multiply rows by. Rows behind
+       the last one become zeros: they stay in shared memory, where another head's LEFT multiplies
+       them by weights of 0, and NaN times 0 is NaN. */
     template <form FORM>
     __device__ void finish(const ring_task &task, const ring_stage &s, const part &a,
                            softmax_state &state, float (&factor)[2]) const
@@ -144,7 +146,9 @@ struct ring_compute : ring_whole<E, PANELS, GROUPS, NARROW, WHOLE, FP8> {
         state.template finish<stage_task<FORM>::right>();
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-            empty[i] = !WHOLE && (!a.any || state.sum[i] == 0.0f || a.row_bias[i] == infinity());
+            const bool is_behind = a.row0 + lane / 4 + 8 * i >= a.count;
+            empty[i] = !WHOLE &&
+                       (is_behind || !a.any || state.sum[i] == 0.0f || a.row_bias[i] == infinity());
             factor[i] = empty[i] ? 0.0f : reciprocal_fast(state.sum[i]);
         }
         if (lane % 4 == 0) {

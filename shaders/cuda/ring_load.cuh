@@ -216,8 +216,9 @@ template <int PANELS, bool FP8> struct ring_box_loader {
              task.slot);
         ring_box_loader rest = *this;
         rest.policy = last ? policy_last_use() : policy;
-        rest.copy(s.queries, is_short ? MN_RING_ACROSS_SHORT : MN_RING_ACROSS, task.index,
-                  is_short ? r.short_y : 0, head, batch);
+        rest.copy(s.queries, is_short ? MN_RING_ACROSS_SHORT : MN_RING_ACROSS,
+                  is_short ? task.index : task.index - (int)p.first, is_short ? r.short_y : 0, head,
+                  batch);
         if (last)
             copy(s.values, MN_RING_SLOTS_ACROSS, task.index, 0, workspace.value_means(), task.slot);
     }

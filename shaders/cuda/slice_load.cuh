@@ -60,7 +60,7 @@ template <class E, class PLACES> struct slice_loader {
                  barrier, policy_used_again(), -(int)p.first, 0, head, item.batch);
         else
             copy(panels, rows, map, barrier, policy_used_again(), linear ? token0 + first : first,
-                 linear ? 0 : block, head, item.batch);
+                 linear ? 0 : block - (r.short_block == 0), head, item.batch);
     }
 
     __device__ void copy_across(char *panels, uint64_t *barrier, const slice_item &item,
@@ -69,7 +69,8 @@ template <class E, class PLACES> struct slice_loader {
         const presence there = group_tokens(p, {item.batch, item.head, position, true});
         const bool is_short = !WHOLE && there.end - there.begin < p.groups;
         copy(panels, places::BLOCKS, is_short ? MN_RING_ACROSS_SHORT : MN_RING_ACROSS, barrier,
-             policy_last_use(), position, is_short ? r.short_y : 0, item.head, item.batch);
+             policy_last_use(), is_short ? position : position - (int)p.first,
+             is_short ? r.short_y : 0, item.head, item.batch);
     }
 
     /* By the warp, and waits: for tensors that have no map. Rows that are not there are zeros. */
