@@ -7,6 +7,9 @@
 /* Kernels of variant ring alone: for many features, or for those of more blocks. */
 #define RING .backend = "cuda", .variant = "ring", .halves = 1
 
+/* Kernels of variant fused alone. */
+#define FUSED .backend = "cuda", .variant = "fused", .halves = 1
+
 /*
  * Small shapes carry several heads: with a handful of results alone, the error of a correct
  * evaluation would be a matter of luck, and so would the comparison.
@@ -178,41 +181,44 @@ const test_case test_cases[] = {
 
     /* Where each has a multiprocessor to itself, work-groups of variant fused take several heads,
        on an H100 of more than 132. */
-    {.name = "heads_of_384",
-     .shape = {2, 70, 0, 384, 64, 0, 24, 1},
-     .backend = "cuda",
-     .variant = "fused",
-     .halves = 1},
-    {.name = "heads_of_384_few",
-     .shape = {1, 14, 0, 384, 64, 0, 24, 1},
-     .backend = "cuda",
-     .variant = "fused",
-     .halves = 1},
+    {.name = "heads_of_384", .shape = {2, 70, 0, 384, 64, 0, 24, 1}, FUSED},
+    {.name = "heads_of_384_few", .shape = {1, 14, 0, 384, 64, 0, 24, 1}, FUSED},
     {.name = "heads_of_384_mask",
      .shape = {7, 2, 1, 370, 64, 0, 24, 1},
      .mask = MASK_RANDOM,
      .masked = MASKED_KV_NAN,
-     .backend = "cuda",
-     .variant = "fused",
-     .halves = 1},
-    {.name = "heads_of_512",
-     .shape = {1, 14, 0, 512, 64, 0, 16, 1},
-     .backend = "cuda",
-     .variant = "fused",
-     .halves = 1},
-    {.name = "heads_of_600",
-     .shape = {1, 14, 7, 600, 40, 0, 25, 1},
-     .backend = "cuda",
-     .variant = "fused",
-     .halves = 1},
+     FUSED},
+    {.name = "heads_of_512", .shape = {1, 14, 0, 512, 64, 0, 16, 1}, FUSED},
+    {.name = "heads_of_600", .shape = {1, 14, 7, 600, 40, 0, 25, 1}, FUSED},
     {.name = "heads_of_600_begin",
      .shape = {7, 2, 0, 590, 32, 0, 25, 1},
      .pad = MONARCH_PAD_BEGIN,
      .mask = MASK_RANDOM,
      .masked = MASKED_KV_NAN,
-     .backend = "cuda",
-     .variant = "fused",
-     .halves = 1},
+     FUSED},
+    /* Heads whose features two work-groups of variant fused share. */
+    {.name = "shares_256", .shape = {5, 14, 7, 256, 256, 0, 16, 1}, FUSED},
+    {.name = "shares_256_steps_3", .shape = {1, 3, 0, 250, 256, 0, 16, 3}, FUSED},
+    {.name = "shares_200_value_136_begin",
+     .shape = {1, 6, 2, 197, 200, 136, 14, 2},
+     .pad = MONARCH_PAD_BEGIN,
+     .layout = LAYOUT_BSHD,
+     FUSED},
+    {.name = "shares_130_mask",
+     .shape = {6, 12, 0, 140, 130, 150, 10, 1},
+     .pad = MONARCH_PAD_BEGIN,
+     .mask = MASK_RANDOM,
+     .masked = MASKED_KV_NAN,
+     FUSED},
+    {.name = "shares_160_blocks_4",
+     .shape = {1, 7, 0, 50, 64, 160, 15, 2},
+     .layout = LAYOUT_GAPS,
+     FUSED},
+    {.name = "shares_256_largest",
+     .shape = {2, 5, 0, 111, 256, 0, 11, 2},
+     .content = CONTENT_LARGEST,
+     FUSED},
+
     /* Contents. */
     {.name = "tiny_logits", .shape = {1, 4, 0, 47, 8, 0, 7, 2}, .content = CONTENT_TINY},
     {.name = "large_logits", .shape = {1, 12, 0, 61, 8, 0, 8, 1}, .content = CONTENT_LARGE},

@@ -7,11 +7,13 @@
 
 /*
  * All steps of one head in one work-group, for heads that fit into shared memory. Then q, k, v are
- * read once and the output is written once, the least that any way can do.
+ * read once and the output is written once, the least that any way can do. On GPUs of compute
+ * capability 9.0 a cluster shares heads with too many features for that.
  */
 
 enum {
-    WIDEST = 128,
+    WIDEST = 128, /* features of a work-group */
+    MOST_SHARES = 2,
     LARGEST_GROUP = 32,
     MOST_WARPS = 16, /* of a work-group */
     LEAST_TENSORS = 3,
@@ -19,17 +21,29 @@ enum {
     MASKS = 2 /* of heads at a time, where a work-group takes several */
 };
 
-static int kernel_width(const monarch_problem *p)
+#if defined(MN_HAVE_CUDA_SM_90A)
+static const bool has_clusters = true; /* whether the build has kernels for them */
+#else
+static const bool has_clusters = false;
+#endif
+
+static int64_t features_of(const monarch_problem *p)
 {
-    int64_t features = p->head_dim > p->value_dim ? p->head_dim : p->value_dim;
+    return p->head_dim > p->value_dim ? p->head_dim : p->value_dim;
+}
+
+static int kernel_width(int64_t features)
+{
     return features <= 32 ? 32 : features <= 64 ? 64 : features <= 96 ? 96 : 128;
 }
 
 /* What follows from the shape of a problem: a pure function, asked by everyone. */
 typedef struct shape {
-    int width;
+    int shares;                  /* work-groups that share a head */
+    int width;                   /* features of each */
     int right_tiles, left_tiles; /* rows of score matrices, in 16s */
     bool once;                   /* kernels of one step, that take one head after another */
+    int64_t work_groups;         /* of all heads */
     int tensors;                 /* that shared memory has room for */
     int warps, most_warps;       /* of a work-group; that share a multiprocessor, by registers */
     uint32_t shared_memory;
@@ -46,9 +60,9 @@ static void make_room(shape *s, const mn_program *program, const mn_cuda_limits 
 {
     const monarch_problem *p = &program->problem;
     s->tensors = tensors;
-    s->shared_memory =
-        (uint32_t)mn_fused_bytes((int)program->blocks, (int)p->block_size, tensors,
-                                 s->once && p->has_mask ? MASKS : 1, mn_tile_pitch(s->width, 2));
+    s->shared_memory = (uint32_t)mn_fused_bytes((int)program->blocks, (int)p->block_size, tensors,
+                                                s->once && p->has_mask ? MASKS : 1,
+                                                mn_tile_pitch(s->width, 2), s->shares);
     s->resident = s->shared_memory > limits->shared_memory
                       ? 0
                       : least(limits->shared_memory_per_multiprocessor /
@@ -65,14 +79,13 @@ static void make_room(shape *s, const mn_program *program, const mn_cuda_limits 
  */
 static void divide_memory(shape *s, const mn_program *program, const mn_cuda_limits *limits)
 {
-    const int64_t heads = program->problem.batch * program->problem.heads;
     make_room(s, program, limits, LEAST_TENSORS);
-    if (s->once && s->resident > 1 && heads > limits->multiprocessors)
+    if (s->once && s->resident > 1 && s->work_groups > limits->multiprocessors)
         return;
     shape more = *s;
     make_room(&more, program, limits, MOST_TENSORS);
-    if (more.resident > 0 &&
-        (more.resident == s->resident || heads <= (int64_t)more.resident * limits->multiprocessors))
+    if (more.resident > 0 && (more.resident == s->resident ||
+                              s->work_groups <= (int64_t)more.resident * limits->multiprocessors))
         *s = more;
 }
 
@@ -80,7 +93,10 @@ static shape shape_of(const mn_program *program, const mn_cuda_limits *limits)
 {
     const monarch_problem *p = &program->problem;
     int64_t groups = p->block_size > program->blocks ? p->block_size : program->blocks;
-    shape s = {.width = kernel_width(p),
+    const int shares = features_of(p) > WIDEST ? MOST_SHARES : 1;
+    shape s = {.shares = shares,
+               .width = kernel_width((features_of(p) + shares - 1) / shares),
+               .work_groups = p->batch * p->heads * shares,
                .right_tiles = p->block_size > MN_TILE_ROWS ? 2 : 1,
                .left_tiles = program->blocks > MN_TILE_ROWS ? 2 : 1,
                .warps = least(groups, MOST_WARPS)};
@@ -111,6 +127,27 @@ static bool fits_elements(const monarch_problem *p, mn_reason *reason)
     return false;
 }
 
+/* Kernels for several work-groups have one group of a stage for each warp. */
+static bool fits_shares(const mn_program *program, const mn_cuda_limits *limits, mn_reason *reason)
+{
+    const monarch_problem *p = &program->problem;
+    if (features_of(p) <= WIDEST)
+        return true;
+    if (limits->capability != 90 || !has_clusters)
+        snprintf(reason->text, sizeof reason->text,
+                 "%" PRId64 " features; variant fused takes up to %d, and up to %d on compute "
+                 "capability 9.0 in a build for sm_90a",
+                 features_of(p), WIDEST, MOST_SHARES * WIDEST);
+    else if (p->block_size > MN_TILE_ROWS || program->blocks > MN_TILE_ROWS)
+        snprintf(reason->text, sizeof reason->text,
+                 "%" PRId64 " blocks of %" PRId64 " tokens with %" PRId64
+                 " features; variant fused takes up to %d of each with more than %d",
+                 program->blocks, p->block_size, features_of(p), MN_TILE_ROWS, WIDEST);
+    else
+        return true;
+    return false;
+}
+
 static bool fits_shape(const mn_program *program, const mn_cuda_limits *limits, mn_reason *reason)
 {
     const monarch_problem *p = &program->problem;
@@ -118,11 +155,11 @@ static bool fits_shape(const mn_program *program, const mn_cuda_limits *limits, 
         snprintf(reason->text, sizeof reason->text,
                  "%" PRId64 " blocks of %" PRId64 " tokens; variant fused takes up to %d of each",
                  program->blocks, p->block_size, LARGEST_GROUP);
-    else if (p->head_dim > WIDEST || p->value_dim > WIDEST)
+    else if (features_of(p) > MOST_SHARES * WIDEST)
         snprintf(reason->text, sizeof reason->text,
-                 "%" PRId64 " features; variant fused takes up to %d",
-                 p->head_dim > p->value_dim ? p->head_dim : p->value_dim, WIDEST);
-    else {
+                 "%" PRId64 " features; variant fused takes up to %d", features_of(p),
+                 MOST_SHARES * WIDEST);
+    else if (fits_shares(program, limits, reason)) {
         shape s = shape_of(program, limits);
         if (s.resident > 0)
             return true;
@@ -184,19 +221,20 @@ static uint32_t launches(const mn_cuda_variant *variant, const monarch_plan *pla
     shape s = shape_of(program, limits);
     /* Neighbours hide each other's loading better than a work-group that goes on: 768 heads of 256
        tokens 39.0 and 40.9 us on an H100, 6144 of them 272 and 286. */
-    const int64_t heads = p->batch * p->heads;
-    const bool goes_on = s.once && s.resident == 1 && heads > limits->multiprocessors;
+    const bool goes_on = s.once && s.resident == 1 && s.work_groups > limits->multiprocessors;
     *out = (mn_cuda_launch){
-        .module = MN_CUDA_FUSED,
+        .module = s.shares > 1 ? MN_CUDA_FUSED_SHARES : MN_CUDA_FUSED,
         .threads = 32 * (uint32_t)s.warps,
         .shared_memory = s.shared_memory,
         .overlaps = true,
-        .work_groups = goes_on ? limits->multiprocessors : heads,
+        .cluster = s.shares > 1 ? (uint32_t)s.shares : 0,
+        .work_groups = goes_on ? limits->multiprocessors / s.shares * s.shares : s.work_groups,
     };
     mn_params_from_program(plan, &out->params);
     out->params.block.stages = s.tensors;
-    snprintf(out->kernel, sizeof out->kernel, "fused_%s_%d_%d%d%s", monarch_dtype_name(p->q.dtype),
-             s.width, s.right_tiles, s.left_tiles, s.once ? "_once" : "");
+    snprintf(out->kernel, sizeof out->kernel, "fused_%s_%d%s_%d%d%s",
+             monarch_dtype_name(p->q.dtype), s.width, s.shares > 1 ? "x2" : "", s.right_tiles,
+             s.left_tiles, s.once ? "_once" : "");
     return 1;
 }
 

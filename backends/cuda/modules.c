@@ -14,6 +14,7 @@ extern const unsigned char mn_cuda_fatbin_right[];
 extern const unsigned char mn_cuda_fatbin_right_value[];
 #if defined(MN_HAVE_CUDA_SM_90A)
 extern const unsigned char mn_cuda_fatbin_cluster[];
+extern const unsigned char mn_cuda_fatbin_fused_shares[];
 extern const unsigned char mn_cuda_fatbin_hopper[];
 extern const unsigned char mn_cuda_fatbin_ring[];
 extern const unsigned char mn_cuda_fatbin_ring_256[];
@@ -37,6 +38,7 @@ static const image images[MN_CUDA_MODULES] = {
     [MN_CUDA_RIGHT_VALUE] = {"right_value", mn_cuda_fatbin_right_value},
 #if defined(MN_HAVE_CUDA_SM_90A)
     [MN_CUDA_CLUSTER] = {"cluster", mn_cuda_fatbin_cluster},
+    [MN_CUDA_FUSED_SHARES] = {"fused_shares", mn_cuda_fatbin_fused_shares},
     [MN_CUDA_HOPPER] = {"hopper", mn_cuda_fatbin_hopper},
     [MN_CUDA_RING] = {"ring", mn_cuda_fatbin_ring},
     [MN_CUDA_RING_256] = {"ring_256", mn_cuda_fatbin_ring_256},

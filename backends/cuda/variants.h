@@ -14,6 +14,7 @@ typedef enum mn_cuda_module {
     MN_CUDA_LEFT,
     MN_CUDA_LEFT_OUT,
     MN_CUDA_FUSED,
+    MN_CUDA_FUSED_SHARES,
     MN_CUDA_CLUSTER,
     MN_CUDA_HOPPER,
     MN_CUDA_RING,

@@ -13,16 +13,17 @@
  * in the same stage. A warp loads the blocks that it works on first, and so waits for its own
  * copies alone; and it stores its positions when it has them.
  */
-template <template <class, int, int, int> class WARP_OF, class E, int WIDTH, int RIGHT_TILES,
-          int LEFT_TILES>
+template <template <class, int, int, int, int> class WARP_OF, class E, int WIDTH, int RIGHT_TILES,
+          int LEFT_TILES, int SHARES = 1>
 __device__ void fused(const mn_stage_params &p)
 {
-    if (work_group() >= p.tasks)
+    using base = fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES, SHARES>;
+    if (base::first_head() >= p.tasks)
         return;
     let_next_launch_begin();
     wait_for_launches_ahead();
-    WARP_OF<E, WIDTH, RIGHT_TILES, LEFT_TILES> warp(fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES>{
-        p, (int)threadIdx.x % WARP, warp_index(), (int)blockDim.x / WARP});
+    WARP_OF<E, WIDTH, RIGHT_TILES, LEFT_TILES, SHARES> warp(
+        base{p, (int)threadIdx.x % WARP, warp_index(), (int)blockDim.x / WARP});
     warp.run();
 }
 

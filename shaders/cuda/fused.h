@@ -6,6 +6,11 @@
 
 /* How the fused kernels divide shared memory. */
 
+enum {
+    MN_FUSED_WARPS = 16,  /* of a work-group that shares a head, at most */
+    MN_FUSED_SLOT = 1024, /* bytes of a warp's scores */
+};
+
 /* Bytes from block to block, an odd number of 16. */
 MN_LAYOUT_FUNCTION int mn_fused_block_pitch(int block, int pitch)
 {
@@ -24,12 +29,20 @@ MN_LAYOUT_FUNCTION int mn_fused_spare_bytes(int pitch)
     return pitch + 128;
 }
 
-/* Bytes of a work-group: spare ones twice, `tensors` of a head, terms for each block at a position,
-   and `masks` times terms for each key. */
-MN_LAYOUT_FUNCTION int mn_fused_bytes(int blocks, int block, int tensors, int masks, int pitch)
+/* Bytes for what work-groups that share a head send each other, and for barriers. */
+MN_LAYOUT_FUNCTION int mn_fused_exchange_bytes(int shares)
+{
+    return shares > 1 ? MN_FUSED_WARPS * (MN_FUSED_SLOT + 16) : 0;
+}
+
+/* Bytes of a work-group: spare ones twice, for exchanges, `tensors` of a head, terms for each block
+   at a position, and `masks` times terms for each key. */
+MN_LAYOUT_FUNCTION int mn_fused_bytes(int blocks, int block, int tensors, int masks, int pitch,
+                                      int shares)
 {
     int rows = block > 16 ? 32 : 16, columns = blocks > 16 ? 32 : 16;
-    return 2 * mn_fused_spare_bytes(pitch) + tensors * blocks * mn_fused_block_pitch(block, pitch) +
+    return 2 * mn_fused_spare_bytes(pitch) + mn_fused_exchange_bytes(shares) +
+           tensors * blocks * mn_fused_block_pitch(block, pitch) +
            4 * (block * mn_fused_entropy_pitch(columns) + masks * columns * rows);
 }
 

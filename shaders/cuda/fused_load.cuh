@@ -34,20 +34,21 @@ __device__ inline void for_each_vector(int count, int lane, F f)
             f(x, byte);
 }
 
-/* Starts to load a block of a tensor. Rows outside the sequence become 0, and masked ones if asked.
- */
+/* Starts to load a block of a tensor, from byte `skipped` of each row on. Rows outside the sequence
+   become 0, and masked ones if asked. */
 template <class E, int WIDTH>
 __device__ inline void load_block(const mn_stage_params &p, int number, const task_place &at,
-                                  const head_rows &target, int block, const float *absent, int lane)
+                                  int skipped, const head_rows &target, int block,
+                                  const float *absent, int lane)
 {
     constexpr int width = WIDTH * (int)sizeof(E);
     const mn_operand_params &o = p.operand[number];
-    const rows_view<E> view = view_of<E>(o, at);
+    const rows_view<E> view = view_of<E>(o, at, skipped);
     const int64_t index = o.index * (int64_t)sizeof(E);
     const char *source = view.base + block * o.group * (int64_t)sizeof(E);
     const int token = block * p.columns - (int)p.first;
     const bool is_whole = token >= 0 && token + p.columns <= p.tokens;
-    if (o.vectors && view.bytes() == width && is_whole && absent == nullptr) {
+    if (o.vectors && view.bytes() >= width && is_whole && absent == nullptr) {
         for_each_vector<width, 4>(p.columns, lane, [&](int x, int byte) {
             copy_vector(target.row(block, x) + byte, source + x * index + byte);
         });
@@ -65,29 +66,34 @@ __device__ inline void load_block(const mn_stage_params &p, int number, const ta
     });
 }
 
-/* Lets the cache fetch a block. */
-template <class E>
+/* Lets the cache fetch a block, whole rows of it: each of the SHARES work-groups that share the
+   head a part, so that memory gives lines that lie together at once. */
+template <class E, int WIDTH, int SHARES>
 __device__ inline void prefetch_block(const mn_stage_params &p, int number, const task_place &at,
-                                      int block, int lane)
+                                      int share, int block, int lane)
 {
+    constexpr int line = 128, lines = (WIDTH * SHARES * (int)sizeof(E) + line - 1) / line;
     const rows_view<E> view = view_of<E>(p.operand[number], at);
-    const int token = block * p.columns + lane - (int)p.first;
-    const char *row = view.row(lane) + block * view.operand.group * (int64_t)sizeof(E);
-    if (lane < p.columns && token >= 0 && token < p.tokens)
-        for (int byte = 0; byte < view.bytes(); byte += 128)
-            prefetch(row + byte);
+    const char *source = view.base + block * view.operand.group * (int64_t)sizeof(E);
+    const int token = block * p.columns - (int)p.first;
+    for (int i = share * WARP + lane; i < p.columns * lines; i += SHARES * WARP) {
+        const int x = i / lines, byte = i % lines * line;
+        if (token + x >= 0 && token + x < p.tokens && byte < view.bytes())
+            prefetch(source + x * view.operand.index * (int64_t)sizeof(E) + byte);
+    }
 }
 
 /* Stores rows x < count of a position, those that are wanted, from `first` on and `step` bytes
    apart. */
 template <class E, int WIDTH, class Wanted>
 __device__ inline void store_position(const head_rows &from, int position, int count,
-                                      const mn_operand_params &out, char *first, int64_t step,
+                                      const rows_view<E> &out, char *first, int64_t step,
                                       Wanted wanted, int lane)
 {
     constexpr int width = WIDTH * (int)sizeof(E);
-    const int bytes = out.width * (int)sizeof(E);
-    if (out.vectors && bytes == width) {
+    const int bytes = out.bytes();
+    const bool vectors = out.operand.vectors;
+    if (vectors && bytes >= width) {
         for_each_vector<width, 4>(count, lane, [&](int x, int byte) {
             if (wanted(x))
                 *reinterpret_cast<uint4 *>(first + x * step + byte) =
@@ -97,7 +103,7 @@ __device__ inline void store_position(const head_rows &from, int position, int c
     }
     for_each_vector<width, 1>(count, lane, [&](int x, int byte) {
         if (byte < bytes && wanted(x))
-            store_vector<E>(first + x * step + byte, from.row(x, position) + byte, out.vectors,
+            store_vector<E>(first + x * step + byte, from.row(x, position) + byte, vectors,
                             bytes - byte);
     });
 }

@@ -12,9 +12,9 @@
  * made theirs and need q and k no more. So a warp must have few groups: one, or two where there are
  * more than 16.
  */
-template <class E, int WIDTH, int RIGHT_TILES, int LEFT_TILES>
-struct once_warp : fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES> {
-    using base = fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES>;
+template <class E, int WIDTH, int RIGHT_TILES, int LEFT_TILES, int SHARES>
+struct once_warp : fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES, SHARES> {
+    using base = fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES, SHARES>;
     using base::is_masked, base::lane, base::p, base::warp, base::warps;
 
     static constexpr int blocks = LEFT_TILES, positions = RIGHT_TILES; /* of a warp */
@@ -24,16 +24,17 @@ struct once_warp : fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES> {
     int64_t next_head;
     int next_tensor, next_place, next_mask;
     int loaded; /* how many have been, or are under way */
+    score_exchange<SHARES> shares;
 
     __device__ explicit once_warp(const base &warp)
-        : base(warp), next_head(work_group()), next_tensor(0), next_place(0), next_mask(0),
-          loaded(0)
+        : base(warp), next_head(base::first_head()), next_tensor(0), next_place(0), next_mask(0),
+          loaded(0), shares(base::exchange())
     {
     }
 
     static __device__ int64_t heads_apart()
     {
-        return (int64_t)gridDim.x * gridDim.y;
+        return (int64_t)gridDim.x * gridDim.y / SHARES;
     }
 
     __device__ int after(int place) const
@@ -101,7 +102,8 @@ struct once_warp : fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES> {
 #pragma unroll
         for (int i = 0; i < blocks; i++)
             if (own(i) < p.groups) {
-                right<E, WIDTH, RIGHT_TILES, LEFT_TILES>(p, m, r[i], own(i), m.q, true, m.k, lane);
+                right<E, WIDTH, RIGHT_TILES, LEFT_TILES>(p, m, shares, r[i], own(i), m.q, true, m.k,
+                                                         lane);
                 if (!keeps)
                     right_value<E, WIDTH, 2>(p, m, r[i], own(i), lane);
             }
@@ -111,21 +113,22 @@ struct once_warp : fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES> {
 #pragma unroll
             for (int i = 0; i < positions; i++)
                 if (own(i) < p.columns)
-                    left_out<E, WIDTH, RIGHT_TILES>(p, m, l[i], own(i), m.k, lane);
+                    left_out<E, WIDTH, RIGHT_TILES>(p, m, shares, l[i], own(i), m.k, lane);
+            __syncthreads();
+            load_until(before + 2 + p.stages); /* q and k are done with */
             wait_for(before + 3);
 #pragma unroll
             for (int i = 0; i < blocks; i++)
                 if (own(i) < p.groups)
                     right_value<E, WIDTH, 2>(p, m, r[i], own(i), lane);
             __syncthreads();
-            load_until(before + 2 + p.stages); /* q and k are done with */
         }
         const task_place at = this->place_of_head(head);
 #pragma unroll
         for (int i = 0; i < positions; i++)
             if (own(i) < p.columns) {
                 if (!keeps)
-                    left_out<E, WIDTH, RIGHT_TILES>(p, m, l[i], own(i), m.k, lane);
+                    left_out<E, WIDTH, RIGHT_TILES>(p, m, shares, l[i], own(i), m.k, lane);
                 left_out_value<E, WIDTH, 2>(p, m, l[i], own(i), lane);
                 this->store(m, at, own(i));
             }
@@ -133,10 +136,12 @@ struct once_warp : fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES> {
 
     __device__ void run()
     {
+        shares.begin();
         load_until(p.stages);
         if (!is_masked())
             this->note_absent(this->absent_of(0), 0);
         this->fill_constants();
+        shares.begun();
         __syncthreads();
         fused_memory m;
         m.zero = dynamic_memory<128>();
@@ -144,7 +149,7 @@ struct once_warp : fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES> {
         m.entropy = this->entropy();
         int place = 0, mask = 0, before = 0;
 #pragma unroll 1
-        for (int64_t head = work_group(); head < p.tasks; head += heads_apart()) {
+        for (int64_t head = base::first_head(); head < p.tasks; head += heads_apart()) {
             m.q = this->tensor_at(place);
             m.k = this->tensor_at(place = after(place));
             m.v = this->tensor_at(place = after(place));
@@ -159,6 +164,7 @@ struct once_warp : fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES> {
             }
         }
         copies_wait<0>();
+        shares.end();
     }
 };
 

@@ -3,7 +3,7 @@
 #define MN_CUDA_FUSED_STAGES_CUH
 
 #include "shaders/cuda/fused.h"
-#include "shaders/cuda/fused_scores.cuh"
+#include "shaders/cuda/fused_shares.cuh"
 
 /* The stages of fused.cuh: what a warp does with one group of a head in shared memory. */
 
@@ -54,10 +54,11 @@ struct fused_memory {
 
 /* R of one block; aL/s into `means`, and cL. `first`: queries are q, of which those of absent
    tokens count as 0. */
-template <class E, int WIDTH, int TILES, int LEFT_TILES>
+template <class E, int WIDTH, int TILES, int LEFT_TILES, int SHARES>
 __device__ inline void right(const mn_stage_params &p, const fused_memory &m,
-                             group_weights<TILES> &weights, int block, const head_rows &queries,
-                             bool first, const head_rows &means, int lane)
+                             score_exchange<SHARES> &shares, group_weights<TILES> &weights,
+                             int block, const head_rows &queries, bool first,
+                             const head_rows &means, int lane)
 {
     using layout = term_layout<TILES, LEFT_TILES>;
     const bool masked = first && p.operand[MN_OPERAND_MASK].width > 0;
@@ -72,6 +73,7 @@ __device__ inline void right(const mn_stage_params &p, const fused_memory &m,
     auto key = [&](int x) { return m.read(m.k.row(block, x), x < p.columns); };
     group_scores<TILES> g;
     multiply_group<E, WIDTH>(g, query, key, lane);
+    shares.complete(g);
 #pragma unroll
     for (int n = 0; n < 2 * TILES; n++) {
         const float2 term = *reinterpret_cast<const float2 *>(absent + n * 8 + lane % 4 * 2);
@@ -102,8 +104,9 @@ __device__ inline void right_value(const mn_stage_params &p, const fused_memory 
 
 /* aR/cR of one position, on the transposed scores: rows are blocks k, columns are queries l. Each
    column is turned into log2 of a distribution over the blocks, then each row is normalised. */
-template <class E, int WIDTH, int RIGHT_TILES, int TILES>
-__device__ inline void left(const mn_stage_params &p, const fused_memory &m, int position, int lane)
+template <class E, int WIDTH, int RIGHT_TILES, int TILES, int SHARES>
+__device__ inline void left(const mn_stage_params &p, const fused_memory &m,
+                            score_exchange<SHARES> &shares, int position, int lane)
 {
     using layout = term_layout<RIGHT_TILES, TILES>;
     const float *entropy = m.entropy + position * layout::entropy_pitch;
@@ -118,6 +121,7 @@ __device__ inline void left(const mn_stage_params &p, const fused_memory &m, int
     group_scores<TILES> g;
     multiply_group<E, WIDTH>(
         g, [&](int x) { return m.read(m.mean.row(x, position), x < p.groups); }, query, lane);
+    shares.complete(g);
 #pragma unroll
     for (int r = 0; r < TILES; r++)
 #pragma unroll
@@ -168,10 +172,10 @@ __device__ inline void left(const mn_stage_params &p, const fused_memory &m, int
 }
 
 /* L of one position. */
-template <class E, int WIDTH, int RIGHT_TILES, int TILES>
+template <class E, int WIDTH, int RIGHT_TILES, int TILES, int SHARES>
 __device__ inline void left_out(const mn_stage_params &p, const fused_memory &m,
-                                group_weights<TILES> &weights, int position, const head_rows &means,
-                                int lane)
+                                score_exchange<SHARES> &shares, group_weights<TILES> &weights,
+                                int position, const head_rows &means, int lane)
 {
     using layout = term_layout<RIGHT_TILES, TILES>;
     const float *entropy = m.entropy + position * layout::entropy_pitch + lane % 4 * 2;
@@ -179,6 +183,7 @@ __device__ inline void left_out(const mn_stage_params &p, const fused_memory &m,
     multiply_group<E, WIDTH>(
         g, [&](int x) { return m.read(m.q.row(x, position), x < p.groups); },
         [&](int x) { return m.read(means.row(x, position), x < p.groups); }, lane);
+    shares.complete(g);
     bool any = p.operand[MN_OPERAND_MASK].width == 0;
 #pragma unroll
     for (int n = 0; n < 2 * TILES; n++) {

@@ -10,19 +10,21 @@
  * more than three tensors, values are loaded where the keys were, when these have been used for the
  * last time.
  */
-template <class E, int WIDTH, int RIGHT_TILES, int LEFT_TILES>
-struct steps_warp : fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES> {
-    using base = fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES>;
+template <class E, int WIDTH, int RIGHT_TILES, int LEFT_TILES, int SHARES>
+struct steps_warp : fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES, SHARES> {
+    using base = fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES, SHARES>;
     using base::is_masked, base::lane, base::p, base::warp, base::warps;
 
-    __device__ explicit steps_warp(const base &warp) : base(warp)
+    score_exchange<SHARES> shares;
+
+    __device__ explicit steps_warp(const base &warp) : base(warp), shares(base::exchange())
     {
     }
 
     /* Found anew where it is asked for: that takes fewer registers. */
     __device__ task_place head() const
     {
-        return this->place_of_head(work_group());
+        return this->place_of_head(base::first_head());
     }
 
     /* How many blocks the warp has beyond its first. */
@@ -49,15 +51,16 @@ struct steps_warp : fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES> {
             }
         if (p.stages == 3)
             for (int block = warp; block < p.groups; block += warps)
-                prefetch_block<E>(p, MN_OPERAND_VALUES, at, block, lane);
+                this->prefetch(2, at, block);
     }
 
-    __device__ void right_of(const fused_memory &m, int block, int step) const
+    __device__ void right_of(const fused_memory &m, int block, int step)
     {
         head_rows queries = m.q;
         queries.base = step == 0 ? m.q.base : m.mean.base;
         group_weights<RIGHT_TILES> r;
-        right<E, WIDTH, RIGHT_TILES, LEFT_TILES>(p, m, r, block, queries, step == 0, m.mean, lane);
+        right<E, WIDTH, RIGHT_TILES, LEFT_TILES>(p, m, shares, r, block, queries, step == 0, m.mean,
+                                                 lane);
         if (step < p.steps - 1)
             return;
         if (p.stages == 3) {
@@ -70,20 +73,21 @@ struct steps_warp : fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES> {
         right_value<E, WIDTH, most_parts<WIDTH, RIGHT_TILES>>(p, m, r, block, lane);
     }
 
-    __device__ void left_of(const fused_memory &m, int position, int step) const
+    __device__ void left_of(const fused_memory &m, int position, int step)
     {
         if (step < p.steps - 1) {
-            left<E, WIDTH, RIGHT_TILES, LEFT_TILES>(p, m, position, lane);
+            left<E, WIDTH, RIGHT_TILES, LEFT_TILES>(p, m, shares, position, lane);
             return;
         }
         group_weights<LEFT_TILES> l;
-        left_out<E, WIDTH, RIGHT_TILES>(p, m, l, position, m.mean, lane);
+        left_out<E, WIDTH, RIGHT_TILES>(p, m, shares, l, position, m.mean, lane);
         left_out_value<E, WIDTH, most_parts<WIDTH, LEFT_TILES>>(p, m, l, position, lane);
         this->store(m, head(), position);
     }
 
-    __device__ void run() const
+    __device__ void run()
     {
+        shares.begin();
         fused_memory m;
         m.zero = dynamic_memory<128>();
         m.nowhere = m.zero + base::spare;
@@ -102,6 +106,7 @@ struct steps_warp : fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES> {
             this->note_absent(m.absent, head().batch);
         }
         this->fill_constants();
+        shares.begun();
         int behind = more_blocks() + (p.stages > 3 ? more_blocks() + 1 : 0);
 #pragma unroll 1
         for (int step = 0; step < p.steps; step++) {
@@ -120,6 +125,7 @@ struct steps_warp : fused_warp<E, WIDTH, RIGHT_TILES, LEFT_TILES> {
             for (int position = warp; position < p.columns; position += warps)
                 left_of(m, position, step);
         }
+        shares.end();
     }
 };
 

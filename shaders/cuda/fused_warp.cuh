@@ -7,12 +7,13 @@
 
 /*
  * What the warps of fused_once.cuh and fused_steps.cuh have in common. Shared memory begins with
- * zeros and space for what is not kept; p.stages tensors follow, and terms.
+ * zeros and space for what is not kept; what others send follows, p.stages tensors, and terms.
  */
-template <class E, int WIDTH, int RIGHT_TILES, int LEFT_TILES> struct fused_warp {
+template <class E, int WIDTH, int RIGHT_TILES, int LEFT_TILES, int SHARES> struct fused_warp {
     using layout = term_layout<RIGHT_TILES, LEFT_TILES>;
     static constexpr int pitch = mn_tile_pitch(WIDTH, sizeof(E));
     static constexpr int spare = mn_fused_spare_bytes(pitch);
+    static constexpr int width = WIDTH * (int)sizeof(E); /* bytes */
 
     const mn_stage_params &p;
     int lane, warp, warps;
@@ -27,6 +28,23 @@ template <class E, int WIDTH, int RIGHT_TILES, int LEFT_TILES> struct fused_warp
         return (uint32_t)(block * p.columns + position - (int)p.first) < (uint32_t)p.tokens;
     }
 
+    /* The number of the work-group, or of the cluster that shares a head. */
+    __device__ static int64_t first_head()
+    {
+        return work_group() / SHARES;
+    }
+
+    /* Bytes of a row before this work-group's share. */
+    __device__ static int skipped()
+    {
+        return score_exchange<SHARES>::share() * width;
+    }
+
+    __device__ score_exchange<SHARES> exchange() const
+    {
+        return {dynamic_memory<128>() + 2 * spare, warp, lane};
+    }
+
     __device__ task_place place_of_head(int64_t head) const
     {
         task_place at = {0, 0, 0};
@@ -37,8 +55,9 @@ template <class E, int WIDTH, int RIGHT_TILES, int LEFT_TILES> struct fused_warp
     __device__ head_rows tensor_at(int place) const
     {
         const int block_pitch = mn_fused_block_pitch(p.columns, pitch);
-        return {dynamic_memory<128>() + 2 * spare + place * p.groups * block_pitch, block_pitch,
-                pitch};
+        return {dynamic_memory<128>() + 2 * spare + mn_fused_exchange_bytes(SHARES) +
+                    place * p.groups * block_pitch,
+                block_pitch, pitch};
     }
 
     __device__ float *entropy() const
@@ -82,17 +101,25 @@ template <class E, int WIDTH, int RIGHT_TILES, int LEFT_TILES> struct fused_warp
     {
         const int number = tensor < 2 ? MN_OPERAND_QUERIES + tensor : MN_OPERAND_VALUES;
         const bool masked = is_masked() && tensor > 0;
-        load_block<E, WIDTH>(p, number, at, target, block,
+        load_block<E, WIDTH>(p, number, at, skipped(), target, block,
                              masked ? absent + block * layout::absent_pitch : nullptr, lane);
+    }
+
+    /* Lets the cache fetch the same. */
+    __device__ void prefetch(int tensor, const task_place &at, int block) const
+    {
+        const int number = tensor < 2 ? MN_OPERAND_QUERIES + tensor : MN_OPERAND_VALUES;
+        prefetch_block<E, WIDTH, SHARES>(p, number, at, score_exchange<SHARES>::share(), block,
+                                         lane);
     }
 
     __device__ void store(const fused_memory &m, const task_place &at, int position) const
     {
         const mn_operand_params &o = p.operand[MN_OPERAND_RESULT];
-        char *out = view_of<E>(o, at).base + position * o.index * (int64_t)sizeof(E);
+        const rows_view<E> out = view_of<E>(o, at, skipped());
         __syncwarp();
         store_position<E, WIDTH>(
-            m.v, position, p.groups, o, out, o.group * (int64_t)sizeof(E),
+            m.v, position, p.groups, out, out.row(position), o.group * (int64_t)sizeof(E),
             [&](int x) { return is_token(x, position); }, lane);
     }
 };

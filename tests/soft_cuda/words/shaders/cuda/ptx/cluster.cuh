@@ -64,4 +64,9 @@ static inline void barrier_arrive_in(uint32_t barrier)
     soft::mbarrier_arrive(soft::place_of(barrier, 8));
 }
 
+static inline void barrier_arrive_in_after_reading(uint32_t barrier)
+{
+    barrier_arrive_in(barrier);
+}
+
 #endif
