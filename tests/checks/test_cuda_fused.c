@@ -82,7 +82,7 @@ static void test_refusal(void **state)
     refuse(272, 16, 129, "17 blocks of 16 tokens with 129 features");
     refuse(272, 17, 129, "16 blocks of 17 tokens with 129 features");
     fake_cuda_state()->capability = 80;
-    refuse(256, 16, 129, "up to 256 on compute capability 9.0");
+    refuse(256, 16, 129, "compute capability"); /* or there is no code for it at all */
 }
 
 int main(void)
