@@ -8,7 +8,7 @@
  * The kernels of one step. A work-group that is alone on its multiprocessor takes one head after
  * another. The tensors q, k, v, q, k, v ... of its heads take the places in shared memory in turn,
  * three or more. Each is loaded as soon as its place is free, q and k of the next head therefore
- * while this one's output is computed or earlier: R is kept until v is there, and L until all have
+ * while this one's values are weighed or earlier: R is kept until v is there, and L until all have
  * made theirs and need q and k no more. So a warp must have few groups: one, or two where there are
  * more than 16.
  */
