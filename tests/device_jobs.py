@@ -32,6 +32,7 @@ from summary import LINES_SHOWN, Sum, add_meson_test  # noqa: E402
 
 DTYPES = ("f32", "f16", "bf16")
 SPLIT = ("plan", "stage", "property", "objective", "bitwise")  # run once for each dtype: they last
+LONGEST = ("plan", "stage")  # with --alone also for each variant: references take their time
 FAILURES_SHOWN, FAILURE_LINES = 12, 12  # in the report; the log has all
 ERROR_STATUS = "86"  # of compute-sanitizer when it found something
 TOOLS = {
@@ -119,7 +120,32 @@ def moved(argument, build, directories):
     return shutil.which(os.path.basename(path)) or path
 
 
+def variants_of(build, device):
+    """Of the first device of that name, by the tool's list; none if it is not there."""
+    program = [str(build / "bench/monarch"), "devices"]
+    text = subprocess.run(program, env={**os.environ, **libraries(build)}, check=False,
+                          capture_output=True, text=True).stdout
+    name = device if ":" in device else f"{device}:0"
+    for entry in re.split(r"\n(?=\S)", text):
+        found = re.search(r"^ +variants +(.+)$", entry, re.MULTILINE)
+        if entry.startswith(f"{name} ") and found:
+            return found.group(1).split()
+    return []
+
+
+def split(name, command, variants):
+    """Jobs of a test of numbers: one for each dtype, of those that last longest and variant."""
+    for dtype in DTYPES:
+        job, arguments = f"{name}-{dtype}", command + ["--dtype", dtype]
+        if name not in LONGEST or not variants:
+            yield job, arguments
+        else:
+            for variant in variants:
+                yield f"{job}-{variant}", arguments + ["--variant", variant]
+
+
 def test_jobs(build, options):
+    variants = variants_of(build, options.device) if options.alone else []
     directories, tests = meson_info(build)
     for test in tests:
         if any(suite.endswith((":plain", ":soft")) for suite in test["suite"]):
@@ -134,9 +160,8 @@ def test_jobs(build, options):
                 continue
             command += ["--device", options.device]
         if numeric and test["name"] in SPLIT:
-            for dtype in DTYPES:
-                yield Job(f"{test['name']}-{dtype}", command + ["--dtype", dtype],
-                          options.timeout, environment)
+            for job, arguments in split(test["name"], command, variants):
+                yield Job(job, arguments, options.timeout, environment)
         else:
             yield Job(test["name"], command, options.timeout, environment)
 
