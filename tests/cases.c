@@ -210,6 +210,7 @@ const test_case test_cases[] = {
      .mask = MASK_RANDOM,
      .masked = MASKED_KV_NAN,
      FUSED},
+    {.name = "shares_130_value_64", .shape = {1, 6, 0, 240, 130, 64, 16, 2}, FUSED},
     {.name = "shares_160_blocks_4",
      .shape = {1, 7, 0, 50, 64, 160, 15, 2},
      .layout = LAYOUT_GAPS,

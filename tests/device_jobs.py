@@ -56,8 +56,8 @@ CASES = {
     "pairs": "slices_90 slices_90_gaps slices_127_blocks_66 slices_steps_gaps",
     "ring": "ring_256_largest ring_192_mask ring_160_bshd ring_40_value_100_begin "
             "ring_136_value_200_begin many_block_70 many_blocks_70",
-    "shares": "shares_256_steps_3 shares_200_value_136_begin shares_130_mask shares_160_blocks_4 "
-              "shares_256_largest",
+    "shares": "shares_256_steps_3 shares_200_value_136_begin shares_130_mask shares_130_value_64 "
+              "shares_160_blocks_4 shares_256_largest",
     "memory": "bshd qkv_grouped broadcast_token grid_short_begin gaps_begin offset "
               "negative_begin feature_stride one_kv_head",
 }

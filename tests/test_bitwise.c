@@ -272,8 +272,8 @@ static const char *const masked_cases[] = {
     "mask_block_above_n", "mask_trailing_nan", "fp8_mask_nan",  NULL,
 };
 static const char *const neighbour_cases[] = {
-    "odd_n_steps_2", "odd_n_steps_3_begin", "heads_many", "vit_steps_2",
-    "many_block_70", "many_blocks_70",      NULL,
+    "odd_n_steps_2",  "odd_n_steps_3_begin", "heads_many",      "vit_steps_2", "many_block_70",
+    "many_blocks_70", "heads_of_384_few",    "shares_130_mask", NULL,
 };
 static const char *const layout_cases[] = {
     "odd_n_steps_2", "odd_n_steps_3_begin", "dim_17", "dim_33_value_31",

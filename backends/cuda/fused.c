@@ -14,6 +14,7 @@
 enum {
     WIDEST = 128, /* features of a work-group */
     MOST_SHARES = 2,
+    MOST_SHARED_HEADS = 1 << 26, /* their clusters are counted on one axis of the grid */
     LARGEST_GROUP = 32,
     MOST_WARPS = 16, /* of a work-group */
     LEAST_TENSORS = 3,
@@ -133,7 +134,7 @@ static bool fits_shares(const mn_program *program, const mn_cuda_limits *limits,
     const monarch_problem *p = &program->problem;
     if (features_of(p) <= WIDEST)
         return true;
-    if (limits->capability != 90 || !has_clusters)
+    if (limits->capability != 90 || !has_clusters || features_of(p) > MOST_SHARES * WIDEST)
         snprintf(reason->text, sizeof reason->text,
                  "%" PRId64 " features; variant fused takes up to %d, and up to %d on compute "
                  "capability 9.0 in a build for sm_90a",
@@ -143,6 +144,11 @@ static bool fits_shares(const mn_program *program, const mn_cuda_limits *limits,
                  "%" PRId64 " blocks of %" PRId64 " tokens with %" PRId64
                  " features; variant fused takes up to %d of each with more than %d",
                  program->blocks, p->block_size, features_of(p), MN_TILE_ROWS, WIDEST);
+    else if (p->batch * p->heads > MOST_SHARED_HEADS)
+        snprintf(reason->text, sizeof reason->text,
+                 "%" PRId64 " heads in the batch with %" PRId64
+                 " features; variant fused takes up to %d with more than %d",
+                 p->batch * p->heads, features_of(p), MOST_SHARED_HEADS, WIDEST);
     else
         return true;
     return false;
@@ -155,10 +161,6 @@ static bool fits_shape(const mn_program *program, const mn_cuda_limits *limits, 
         snprintf(reason->text, sizeof reason->text,
                  "%" PRId64 " blocks of %" PRId64 " tokens; variant fused takes up to %d of each",
                  program->blocks, p->block_size, LARGEST_GROUP);
-    else if (features_of(p) > MOST_SHARES * WIDEST)
-        snprintf(reason->text, sizeof reason->text,
-                 "%" PRId64 " features; variant fused takes up to %d", features_of(p),
-                 MOST_SHARES * WIDEST);
     else if (fits_shares(program, limits, reason)) {
         shape s = shape_of(program, limits);
         if (s.resident > 0)

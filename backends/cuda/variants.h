@@ -87,7 +87,7 @@ bool mn_cuda_takes_whole(const mn_variant *variant, const mn_cuda_limits *limits
 uint64_t mn_cuda_step_scratch(const mn_variant *variant, const monarch_device *device,
                               const mn_program *program, uint32_t first, uint32_t count);
 
-extern const mn_cuda_variant mn_cuda_fused;   /* all steps of a head in one work-group */
+extern const mn_cuda_variant mn_cuda_fused;   /* all steps of a head in one work-group or two */
 extern const mn_cuda_variant mn_cuda_cluster; /* all steps of a head in a cluster, sm_90a only */
 extern const mn_cuda_variant mn_cuda_slice;  /* T = 1 of a slice of a head in a cluster, likewise */
 extern const mn_cuda_variant mn_cuda_ring;   /* all steps of all heads in one launch, sm_90a only */

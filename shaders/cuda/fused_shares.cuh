@@ -8,10 +8,11 @@
 #include "shaders/cuda/ptx/cluster.cuh"
 
 /*
- * A head whose features are too many for one work-group is shared by a cluster of two (sm_90): each
- * has half of the features of all rows. Scores are sums over features, so each makes its part of
- * them, and they exchange those: both then have the same sums, bit for bit, for a + b is b + a. The
- * rest, softmax and sums of rows, each does for its own features.
+ * A head whose features are too many for one work-group is shared by a cluster of two (sm_90): the
+ * first has WIDTH features of all rows, the other what is left, if anything. Scores are sums over
+ * features, so each makes its part of them, and they exchange those: both then have the same sums,
+ * bit for bit, for a + b is b + a. The rest, softmax and sums of rows, each does for its own
+ * features.
  *
  * A warp exchanges with the same warp of the other, once in each stage in which it has a matrix, by
  * a slot in the other's memory: `come` tells that something is in it, `read` that what was sent is

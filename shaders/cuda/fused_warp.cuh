@@ -105,7 +105,7 @@ template <class E, int WIDTH, int RIGHT_TILES, int LEFT_TILES, int SHARES> struc
                              masked ? absent + block * layout::absent_pitch : nullptr, lane);
     }
 
-    /* Lets the cache fetch the same. */
+    /* Lets the cache fetch it: whole rows, of which those that share a head fetch some each. */
     __device__ void prefetch(int tensor, const task_place &at, int block) const
     {
         const int number = tensor < 2 ? MN_OPERAND_QUERIES + tensor : MN_OPERAND_VALUES;

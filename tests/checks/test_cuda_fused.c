@@ -59,7 +59,7 @@ static void test_launch(void **state)
     cuda_scene_close(&s);
 }
 
-static void refuse(int64_t tokens, int64_t block, int64_t dim, const char *reason)
+static void refuse(int64_t heads, int64_t tokens, int64_t block, int64_t dim, const char *reason)
 {
     cuda_scene s;
     monarch_error error = {MONARCH_OK, ""};
@@ -67,7 +67,7 @@ static void refuse(int64_t tokens, int64_t block, int64_t dim, const char *reaso
     monarch_plan_options options = monarch_plan_options_default();
     options.variant = "fused";
     cuda_scene_open(&s);
-    monarch_problem problem = cuda_scene_shape(1, 12, tokens, block, dim, 1);
+    monarch_problem problem = cuda_scene_shape(1, heads, tokens, block, dim, 1);
     assert_int_equal(monarch_plan_create(s.device, &problem, &options, &plan, &error),
                      MONARCH_ERROR_UNSUPPORTED);
     if (!strstr(error.message, reason))
@@ -78,11 +78,12 @@ static void refuse(int64_t tokens, int64_t block, int64_t dim, const char *reaso
 static void test_refusal(void **state)
 {
     (void)state;
-    refuse(256, 16, 257, "257 features; variant fused takes up to 256");
-    refuse(272, 16, 129, "17 blocks of 16 tokens with 129 features");
-    refuse(272, 17, 129, "16 blocks of 17 tokens with 129 features");
+    refuse(12, 256, 16, 257, "257 features; variant fused takes up to 128, and up to 256");
+    refuse(12, 272, 16, 129, "17 blocks of 16 tokens with 129 features");
+    refuse(12, 272, 17, 129, "16 blocks of 17 tokens with 129 features");
+    refuse((1 << 26) + 1, 1, 1, 129, "67108865 heads in the batch with 129 features");
     fake_cuda_state()->capability = 80;
-    refuse(256, 16, 129, "compute capability"); /* or there is no code for it at all */
+    refuse(12, 256, 16, 129, "compute capability"); /* or there is no code for it at all */
 }
 
 int main(void)

@@ -70,8 +70,9 @@ __device__ inline void barrier_arrive_in(uint32_t barrier)
                  : "memory");
 }
 
-/* The same for what this thread has read and has the values of: stores under way are not waited
-   for. */
+/* The same for what this thread's warp has read and has the values of: stores under way are not
+   waited for. What another work-group writes when it has seen this comes after those reads, which
+   the warp has done in order. */
 __device__ inline void barrier_arrive_in_after_reading(uint32_t barrier)
 {
     asm volatile("mbarrier.arrive.release.cta.shared::cluster.b64 _, [%0];" ::"r"(barrier)
