@@ -411,19 +411,34 @@ double oracle_bound(const oracle_problem *p, const double *q, const double *k)
     return sum;
 }
 
-double oracle_largest_score(const oracle_problem *p, const double *q, const double *k)
+/* Of one query and `count` keys, at most 8, whose sums do not wait for each other: of all pairs of
+   tokens there are many. */
+static double largest_of(const double *q, const double *k, int64_t width, int64_t count)
 {
-    double largest = 0.0;
+    double sum[8] = {0.0}, largest = 0.0;
 
-    for (int64_t n = 0; n < p->tokens; n++) {
-        for (int64_t m = 0; m < p->tokens; m++) {
-            if (!token_valid(p, m))
-                continue;
-            double score =
-                fabs(scale_of(p) * dot(&q[n * p->head_dim], &k[m * p->head_dim], p->head_dim));
-            if (isfinite(score) && score > largest)
-                largest = score;
-        }
+    for (int64_t f = 0; f < width && count == 8; f++)
+        for (int64_t i = 0; i < 8; i++)
+            sum[i] += q[f] * k[i * width + f];
+    for (int64_t i = 0; i < count; i++) {
+        double score = fabs(count == 8 ? sum[i] : dot(q, &k[i * width], width));
+        if (isfinite(score) && score > largest)
+            largest = score;
     }
     return largest;
+}
+
+double oracle_largest_score(const oracle_problem *p, const double *q, const double *k)
+{
+    const int64_t D = p->head_dim;
+    double largest = 0.0;
+
+    for (int64_t m = 0, count; m < p->tokens; m += count) {
+        for (count = 0; count < 8 && m + count < p->tokens && token_valid(p, m + count); count++)
+            ;
+        for (int64_t n = 0; n < p->tokens && count > 0; n++)
+            largest = fmax(largest, largest_of(&q[n * D], &k[m * D], D, count));
+        count += count == 0; /* a masked one */
+    }
+    return fabs(scale_of(p)) * largest;
 }
