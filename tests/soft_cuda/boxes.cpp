@@ -39,8 +39,8 @@ static const char *source_row(const box &b, unsigned row)
     return reinterpret_cast<const char *>(address);
 }
 
-/* As the device does, even for a box that lies outside the tensor as a whole: what finds out that
-   there is no memory is AddressSanitizer. */
+/* As the device does, even for a box that lies outside the tensor as a whole: memory with guards
+   around it finds out where a map begins outside its tensor. */
 static void touch_first_element(const box &b)
 {
     (void)*reinterpret_cast<const volatile char *>(b.map.address);
