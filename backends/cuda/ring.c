@@ -25,8 +25,9 @@ enum {
     THREADS = 512,        /* up to 64 features */
     THREADS_OF_MORE = 384,
     LEAST_LAG = 2,
-    LONG_LAG = 4, /* where the ring has no more bytes than ... */
-    LONG_RING = 20 << 20,
+    LEAST_LAG_OF_ONE = 1, /* where nothing is loaded ahead */
+    LONG_LAG = 4,         /* where the ring has no more bytes than ... */
+    LONG_RING = 22 << 20,
     LEAST_FP8_STAGES = 2,
     MOST_STAGES = 4
 };
@@ -53,24 +54,29 @@ static int64_t divide_up(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
+static int64_t slots_of(int64_t lag)
+{
+    return 2 * lag + 2;
+}
+
 /*
  * A work-group loads `stages` tasks ahead. A stage of a head follows the one before it so much
  * later, and so does the head that gets its slot, that hardly anybody waits: by as many tasks as
  * are on their way in all work-groups, or up to a sixteenth of a head less. More is a larger ring,
- * and less of it in the cache, but waits less where it stays small. On an H100, 12 heads, T = 1: a
- * lag of 3 heads of 16384 tokens, 29 MB, takes 80.6 us, 2 heads take 78.3 and 1 head 84.4; 8192
- * tokens 44.5 us with a lag of 4, 19 MB, 45.4 with 3 and 45.6 with 5.
+ * and more of it is to be kept in the cache, but waits less where it stays small. What was tried is
+ * in docs/benchmarks/h100_notes.md.
  */
 static void set_ring(shape *s)
 {
     int64_t ahead = s->work_groups * s->stages, head = (int64_t)s->steps * (s->blocks + s->block);
     int64_t slot = slot_bytes(s);
     int64_t lag = divide_up(ahead - head / 16, head);
-    lag = lag < LEAST_LAG ? LEAST_LAG : lag;
-    while (lag < LONG_LAG && (2 * (lag + 1) + 1) * slot <= LONG_RING)
+    int64_t least = s->stages > 1 ? LEAST_LAG : LEAST_LAG_OF_ONE;
+    lag = lag < least ? least : lag;
+    while (lag < LONG_LAG && slots_of(lag + 1) * slot <= LONG_RING)
         lag++;
     s->lag = (int)(lag < s->heads ? lag : s->heads);
-    s->slots = (int)(2 * lag + 1 < s->heads ? 2 * lag + 1 : s->heads);
+    s->slots = (int)(slots_of(lag) < s->heads ? slots_of(lag) : s->heads);
 }
 
 static int64_t features_of(const mn_program *program)

@@ -107,12 +107,18 @@ template <class E, int PANELS, int GROUPS, bool FP8> struct ring_worker {
             barrier_arrive(barrier);
     }
 
+    __device__ bool discards() const /* with fp8 intermediates those that convert do */
+    {
+        return !FP8 && warp == 2;
+    }
+
     /* Tells other work-groups what is done, and cleans up for the next task in that place. A stage
        can only be full again, and done again, when this has seen it done. */
     __device__ void signal_all(uint32_t before) const
     {
         ring_schedule at(p, r), next = at;
-        next.advance(r.stages * gridDim.x);
+        if (r.cleans)
+            next.advance(r.stages * gridDim.x);
         if (lane == 0) {
             grid_wait(before);
             barrier_arrive(memory.counting());
@@ -131,7 +137,28 @@ template <class E, int PANELS, int GROUPS, bool FP8> struct ring_worker {
                 counter_add(workspace.counter(task.stage, task.slot));
             __syncwarp();
             at.advance(gridDim.x);
-            next.advance(gridDim.x);
+            if (r.cleans)
+                next.advance(gridDim.x);
+        }
+    }
+
+    /* When all that a task was handed has arrived. */
+    __device__ void discard_all() const
+    {
+        for (int number = 0;; number++) {
+            const int index = number % r.stages;
+            barrier_wait(memory.full(index), number / r.stages % 2);
+            const ring_task task = *memory.stage<PANELS>(index).task;
+            if (task.stage < 0)
+                return;
+            const ring_discard<PANELS> discard = {workspace, lane, WARP};
+            if (!task.left() && task.step() > 0)
+                discard(task, workspace.query_means(task.step() - 1));
+            if (task.left())
+                discard(task, workspace.key_means(task.step()));
+            if (task.left() && task.step() == p.steps - 1)
+                discard(task, workspace.value_means());
+            barrier_arrive(memory.done(index));
         }
     }
 
@@ -164,7 +191,7 @@ template <class E, int PANELS, int GROUPS, bool FP8> struct ring_worker {
                           arrivals + cleaning + (FP8 ? ring_converter<E, PANELS>::threads : 0));
             barrier_start(memory.normalised(i),
                           FP8 ? arrivals : mn_panel_rows(p.groups) / MN_TILE_ROWS * WARP);
-            barrier_start(memory.done(i), GROUPS * WARPGROUP);
+            barrier_start(memory.done(i), GROUPS * WARPGROUP + (FP8 ? 0 : WARP));
         }
         barrier_start(memory.counting(), 1);
         /* For the warp that signals: nothing was done yet. */
@@ -197,8 +224,10 @@ template <class E, int PANELS, int GROUPS, bool FP8> struct ring_worker {
             load_all();
         else if (signals())
             signal_all(before);
+        else if (discards())
+            discard_all();
         else if (FP8)
-            ring_converter<E, PANELS>{p, r, memory, (warp - 2) * WARP + lane}.run();
+            ring_converter<E, PANELS>{p, r, memory, workspace, (warp - 2) * WARP + lane}.run();
     }
 };
 

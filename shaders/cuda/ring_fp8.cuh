@@ -60,6 +60,7 @@ template <class E, int PANELS> struct ring_converter {
     const mn_stage_params &p;
     const mn_ring_params &r;
     const ring_memory &memory;
+    const ring_workspace &workspace;
     int thread;
 
     /* 64 features of a row. */
@@ -103,8 +104,11 @@ template <class E, int PANELS> struct ring_converter {
         for (ring_schedule at(p, r); !at.ended(); number++, at.advance(gridDim.x)) {
             const int index = number % r.stages;
             barrier_wait(memory.raw(index), number / r.stages % 2);
-            if (at.task().left())
+            const ring_task task = at.task();
+            if (task.left()) {
+                ring_discard<PANELS>{workspace, thread, threads}(task, 0);
                 convert(memory.stage<PANELS>(index));
+            }
             barrier_arrive(memory.full(index));
         }
         const int index = number % r.stages;

@@ -27,6 +27,22 @@ __device__ inline panel_rows ring_slot_rows(const ring_workspace &workspace, int
     return rows;
 }
 
+/* One task alone reads what it was handed. When that has arrived, the cache need not write it to
+   memory any more, and has room for what is still to be read. */
+template <int PANELS> struct ring_discard {
+    const ring_workspace &workspace;
+    int thread, threads;
+
+    __device__ void operator()(const ring_task &task, int number) const
+    {
+        const panel_rows rows = ring_slot_rows<PANELS>(workspace, number, task);
+        for (int row = thread; row < rows.there.end; row += threads)
+#pragma unroll
+            for (int i = 0; i < PANELS; i++)
+                discard_line(rows.base + row * rows.stride + i * MN_PANEL_ROW);
+    }
+};
+
 /* Waits, as a warp, until all that a task reads is written, and all that it overwrites is read:
    one lane for each, so that both answers are on their way at once. */
 __device__ inline void ring_wait(const ring_workspace &workspace, const ring_schedule &at,

@@ -112,6 +112,13 @@ __device__ inline void store_hinted(void *to, const uint4 &x, uint64_t policy)
                  : "memory");
 }
 
+/* The 128 bytes at an address that is a multiple of 128 hold nothing any more: what the L2 cache
+   has of them need not go to memory. */
+__device__ inline void discard_line(void *line)
+{
+    asm volatile("discard.global.L2 [%0], 128;" ::"l"(line) : "memory");
+}
+
 /* Starts to copy a box of a tensor; `map` describes both. Elements outside the tensor become 0. */
 __device__ inline void copy_box(char *target, const void *map, uint64_t *barrier, uint64_t policy,
                                 int feature, int x, int y, int head, int batch)

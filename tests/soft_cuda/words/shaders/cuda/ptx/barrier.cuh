@@ -68,6 +68,14 @@ static inline void store_hinted(void *to, const uint4 &x, uint64_t)
     *static_cast<uint4 *>(to) = x;
 }
 
+/* NaN, in all types. */
+static inline void discard_line(void *line)
+{
+    if ((uintptr_t)line % 128 != 0)
+        soft::fail("discards a line that does not begin at a multiple of 128");
+    memset(line, 0xff, 128);
+}
+
 static inline void copy_box(char *target, const void *map, uint64_t *barrier, uint64_t, int feature,
                             int x, int y, int head, int batch)
 {
