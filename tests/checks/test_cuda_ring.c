@@ -82,6 +82,38 @@ static void test_workspace(void **state)
     cuda_scene_close(&s);
 }
 
+/* How many heads are kept at once: two for each by which a stage is behind the one before it, and
+   two more. See set_ring() in backends/cuda/ring.c. */
+static void test_slots(void **state)
+{
+    static const struct {
+        int64_t heads, tokens, block, dim;
+        int steps, row; /* bytes */
+        uint64_t slots;
+    } rows[] = {
+        {12, 16384, 128, 64, 1, 128, 6},  {12, 16384, 128, 64, 3, 128, 6},
+        {12, 16384, 128, 128, 1, 256, 6}, {12, 16384, 128, 256, 1, 512, 4}, /* none loaded ahead */
+        {12, 8192, 64, 64, 1, 128, 10},                                     /* a small ring */
+        {12, 4096, 64, 96, 1, 256, 12}, /* less to do in a head */
+        {3, 16384, 128, 64, 1, 128, 3}, /* all heads there are */
+    };
+    (void)state;
+    cuda_scene s;
+    cuda_scene_open(&s);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        monarch_problem problem = cuda_scene_shape(1, rows[i].heads, rows[i].tokens, rows[i].block,
+                                                   rows[i].dim, rows[i].steps);
+        monarch_plan *plan = cuda_scene_plan(&s, &problem, "ring");
+        uint64_t size = 0;
+        monarch_plan_workspace(plan, &size, NULL);
+        /* Rows of aL/s and aR/cR for each step, one aR/cR less, one y more; and less for cL. */
+        assert_int_equal(size / (uint64_t)(2 * rows[i].steps * rows[i].tokens * rows[i].row),
+                         rows[i].slots);
+        monarch_plan_destroy(&plan);
+    }
+    cuda_scene_close(&s);
+}
+
 static monarch_plan_args far_tensors(uint64_t misaligned)
 {
     monarch_plan_args args = monarch_plan_args_default();
@@ -281,10 +313,10 @@ static void test_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_choice, reset),   cmocka_unit_test_setup(test_workspace, reset),
-        cmocka_unit_test_setup(test_maps, reset),     cmocka_unit_test_setup(test_launch, reset),
-        cmocka_unit_test_setup(test_kernels, reset),  cmocka_unit_test_setup(test_refusal, reset),
-        cmocka_unit_test_setup(test_failures, reset),
+        cmocka_unit_test_setup(test_choice, reset),  cmocka_unit_test_setup(test_workspace, reset),
+        cmocka_unit_test_setup(test_slots, reset),   cmocka_unit_test_setup(test_maps, reset),
+        cmocka_unit_test_setup(test_launch, reset),  cmocka_unit_test_setup(test_kernels, reset),
+        cmocka_unit_test_setup(test_refusal, reset), cmocka_unit_test_setup(test_failures, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
