@@ -54,6 +54,7 @@ static int64_t divide_up(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
+/* So a slot is written again lag + 1 heads after it was read; lag heads made short ones wait. */
 static int64_t slots_of(int64_t lag)
 {
     return 2 * lag + 2;
